@@ -1,0 +1,79 @@
+#include "layer/acl.h"
+
+#include <endian.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "support/memory.h"
+
+struct acl_entry {
+	uint16_t tag;
+	uint16_t perm;
+	uint32_t id;
+};
+
+static uint16_t linux_tag(int tag)
+{
+	switch (tag) {
+	case ARCHIVE_ENTRY_ACL_USER_OBJ:
+		return 0x01;
+	case ARCHIVE_ENTRY_ACL_USER:
+		return 0x02;
+	case ARCHIVE_ENTRY_ACL_GROUP_OBJ:
+		return 0x04;
+	case ARCHIVE_ENTRY_ACL_GROUP:
+		return 0x08;
+	case ARCHIVE_ENTRY_ACL_MASK:
+		return 0x10;
+	case ARCHIVE_ENTRY_ACL_OTHER:
+		return 0x20;
+	default:
+		return 0;
+	}
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+	const struct acl_entry *x = a;
+	const struct acl_entry *y = b;
+	if (x->tag != y->tag)
+		return x->tag < y->tag ? -1 : 1;
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+void acl_to_xattr(struct archive_entry *entry, bool is_default, struct buffer *out)
+{
+	int wanted =
+		is_default ? ARCHIVE_ENTRY_ACL_TYPE_DEFAULT : ARCHIVE_ENTRY_ACL_TYPE_ACCESS;
+	int type, permset, tag, id;
+	const char *name;
+	size_t count = 0;
+	size_t capacity = 0;
+	cleanup_free struct acl_entry *entries = NULL;
+
+	/* An access ACL of three entries is the mode once more. */
+	if (archive_entry_acl_reset(entry, wanted) <= (is_default ? 0 : 3))
+		return;
+	while (archive_entry_acl_next(entry, wanted, &type, &permset, &tag, &id, &name) == 0) {
+		if (type != wanted || linux_tag(tag) == 0)
+			continue;
+		bool named = tag == ARCHIVE_ENTRY_ACL_USER || tag == ARCHIVE_ENTRY_ACL_GROUP;
+		entries = array_grow(entries, count, &capacity, sizeof(*entries));
+		entries[count++] = (struct acl_entry){.tag = linux_tag(tag),
+			.perm = (uint16_t)(permset & 7),
+			.id = named ? (uint32_t)id : UINT32_MAX};
+	}
+	if (count == 0)
+		return;
+	qsort(entries, count, sizeof(*entries), compare_entries);
+	uint32_t version = htole32(2);
+	buffer_add(out, &version, sizeof(version));
+	for (size_t i = 0; i < count; i++) {
+		uint16_t half = htole16(entries[i].tag);
+		buffer_add(out, &half, sizeof(half));
+		half = htole16(entries[i].perm);
+		buffer_add(out, &half, sizeof(half));
+		uint32_t word = htole32(entries[i].id);
+		buffer_add(out, &word, sizeof(word));
+	}
+}

@@ -1,0 +1,47 @@
+/*
+ * Layer tars. layer_apply reads one into a tree by the rules of the OCI image-spec (layer.md);
+ * layer_write writes what changes.h has marked. Reading is libarchive's; writing is ours, so that
+ * the same tree gives the same bytes with every version of every library.
+ */
+#ifndef LAYERVM_LAYER_LAYER_H
+#define LAYERVM_LAYER_LAYER_H
+
+#include <stdint.h>
+
+#include "support/digest.h"
+#include "tree/tree.h"
+
+/*
+ * Applies an uncompressed layer tar to the tree's current state. Whiteouts (".wh.NAME", and
+ * ".wh..wh..opq") take effect on what lower layers gave, never on the same layer's entries.
+ * Omitted parents get mode 0755, uid and gid 0, mtime 0. Parents that are symlinks are followed
+ * within the root, as in a chroot; the last part of a name never is. Entries with ".." parts are
+ * an ERROR_INPUT; so is an entry below something that is no directory, and a hard link to
+ * something that is not there. "./" and leading '/' are passed over. Of an entry that comes twice
+ * the last stays.
+ * tar: size bytes at offset 0; belongs to the tree afterwards, in failure too. name: for messages.
+ */
+int layer_apply(struct tree *tree, struct source *tar, uint64_t size, const char *name,
+	struct error *err);
+
+struct layer_options {
+	int64_t mtime_max; /* later mtimes of changed entries are set to this: SOURCE_DATE_EPOCH */
+	bool keep_mtime;   /* leave mtimes as they are */
+};
+
+struct layer_info {
+	struct digest diff_id; /* of the uncompressed tar */
+	uint64_t size;         /* bytes */
+	uint64_t entries;
+};
+
+/*
+ * Writes all marked entries of the tree to fd, at its position, as a pax tar: directories before
+ * what is in them, whiteouts before their siblings, then by name; hard links to the first name;
+ * xattrs as SCHILY.xattr records; holes as zeros. A file whose name begins with ".wh." cannot
+ * be represented: an ERROR_LIMIT that names it.
+ */
+int layer_write(struct tree *tree, int fd, const struct layer_options *options,
+	struct layer_info *info, struct error *err);
+
+#endif

@@ -1,0 +1,359 @@
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <locale.h>
+#include <string.h>
+
+#include "layer/acl.h"
+#include "layer/layer.h"
+#include "layer/place.h"
+#include "support/interrupt.h"
+#include "support/memory.h"
+
+#define READ_CHUNK (64u * 1024)
+#define XATTRS_MAX 256
+#define WHITEOUT_PREFIX ".wh."
+#define WHITEOUT_OPAQUE ".wh..wh..opq"
+
+/* A layer that is being read. */
+struct reader {
+	struct tree *tree;
+	struct source *tar;
+	uint64_t size;
+	uint64_t position; /* of the next byte for libarchive */
+	uint8_t *chunk;
+	struct error *err;
+	struct dentry **fresh; /* all that carry DENTRY_FRESH, to be cleared in the end */
+	size_t fresh_count;
+	size_t fresh_capacity;
+};
+
+static void archive_cleanup(struct archive **archive)
+{
+	archive_read_free(*archive);
+}
+
+static void locale_cleanup(locale_t *saved)
+{
+	locale_t utf8 = uselocale(*saved);
+	if (utf8 != LC_GLOBAL_LOCALE && utf8 != *saved)
+		freelocale(utf8);
+}
+
+static la_ssize_t on_read(struct archive *archive, void *data, const void **buffer)
+{
+	struct reader *r = data;
+	uint64_t rest = r->size - r->position;
+	size_t n = rest < READ_CHUNK ? (size_t)rest : READ_CHUNK;
+	*buffer = r->chunk;
+	if (n != 0 && r->tar->read(r->tar, r->chunk, n, r->position, r->err) < 0) {
+		archive_set_error(archive, EIO, "%s", r->err->message);
+		return -1;
+	}
+	r->position += n;
+	return (la_ssize_t)n;
+}
+
+static la_int64_t on_skip(struct archive *archive, void *data, la_int64_t request)
+{
+	struct reader *r = data;
+	(void)archive;
+	uint64_t rest = r->size - r->position;
+	uint64_t n = request <= 0 ? 0 : (uint64_t)request < rest ? (uint64_t)request : rest;
+	r->position += n;
+	return (la_int64_t)n;
+}
+
+/* Marks a name, and what is above it, as given by this layer: no whiteout of its takes it away. */
+static void mark_fresh(struct reader *r, struct dentry *d)
+{
+	for (; d != NULL && !(d->flags & DENTRY_FRESH); d = d->parent) {
+		d->flags |= DENTRY_FRESH;
+		r->fresh = array_grow(r->fresh, r->fresh_count, &r->fresh_capacity,
+			sizeof(struct dentry *));
+		r->fresh[r->fresh_count++] = d;
+	}
+}
+
+/* Takes away what lower layers gave below a directory. */
+static void hide_lower(struct reader *r, struct dentry *dir)
+{
+	for (struct dentry *d = dir->children; d != NULL;) {
+		bool lower = d->inode != NULL && !(d->flags & DENTRY_FRESH);
+		if (lower)
+			tree_unlink(r->tree, d);
+		d = lower ? tree_next_over(dir, d) : tree_next(dir, d);
+	}
+}
+
+static int apply_whiteout(struct reader *r, const struct place *place, const char *path)
+{
+	const char *name = place->name + strlen(WHITEOUT_PREFIX);
+	size_t len = place->len - strlen(WHITEOUT_PREFIX);
+	if (place->dir == NULL)
+		return 0; /* the directory is not there: nothing to take away */
+	if (place->len == strlen(WHITEOUT_OPAQUE) &&
+		memcmp(place->name, WHITEOUT_OPAQUE, place->len) == 0) {
+		hide_lower(r, place->dir);
+		return 0;
+	}
+	/* Other names in ".wh..wh." are notes that aufs made for itself. */
+	if (len >= strlen(WHITEOUT_PREFIX) && memcmp(name, WHITEOUT_PREFIX, 4) == 0)
+		return 0;
+	if (len == 0 || (len == 1 && name[0] == '.') || (len == 2 && memcmp(name, "..", 2) == 0))
+		return error_set(r->err, ERROR_INPUT, EINVAL, "%s: a whiteout of no name", path);
+	struct dentry *d = tree_find(r->tree, place->dir, name, len);
+	if (d == NULL)
+		return 0;
+	if (d->flags & DENTRY_FRESH)
+		hide_lower(r, d);
+	else
+		tree_unlink(r->tree, d);
+	return 0;
+}
+
+static int apply_hard_link(struct reader *r, const struct place *place, const char *path,
+	const char *target)
+{
+	struct place to;
+	int code = place_find(r->tree, target, PLACE_EXISTING, &to, r->err);
+	if (code < 0)
+		return code;
+	struct dentry *d = to.dir == NULL || to.len == 0
+		? NULL
+		: tree_find(r->tree, to.dir, to.name, to.len);
+	if (d == NULL)
+		return error_set(r->err, ERROR_INPUT, ENOENT,
+			"%s: a hard link to \"%s\", which is not there", path, target);
+	if (inode_is_dir(d->inode))
+		return error_set(r->err, ERROR_INPUT, EISDIR,
+			"%s: a hard link to \"%s\", which is a directory", path, target);
+	mark_fresh(r, tree_link(r->tree, place->dir, place->name, place->len, d->inode));
+	return 0;
+}
+
+static int read_xattrs(struct reader *r, struct archive_entry *entry, struct inode *inode,
+	const char *path)
+{
+	struct xattr items[XATTRS_MAX + 2];
+	size_t count = 0;
+	const char *name;
+	const void *value;
+	size_t len;
+	cleanup_buffer struct buffer access_acl = {0};
+	cleanup_buffer struct buffer default_acl = {0};
+
+	acl_to_xattr(entry, false, &access_acl);
+	acl_to_xattr(entry, true, &default_acl);
+	if (access_acl.len != 0)
+		items[count++] = (struct xattr){.name = "system.posix_acl_access",
+			.value = access_acl.data, .len = (uint32_t)access_acl.len};
+	if (default_acl.len != 0)
+		items[count++] = (struct xattr){.name = "system.posix_acl_default",
+			.value = default_acl.data, .len = (uint32_t)default_acl.len};
+	archive_entry_xattr_reset(entry);
+	while (archive_entry_xattr_next(entry, &name, &value, &len) == ARCHIVE_OK) {
+		if (count >= XATTRS_MAX || len > UINT16_MAX || name == NULL)
+			return error_set(r->err, ERROR_INPUT, E2BIG,
+				"%s: more or larger extended attributes than Linux has", path);
+		items[count++] =
+			(struct xattr){.name = name, .value = value, .len = (uint32_t)len};
+	}
+	inode->xattrs = tree_xattrs(r->tree, items, count);
+	return 0;
+}
+
+/*
+ * The segments of a file whose data begins at `start` of the tar: one, or those of a sparse map,
+ * which are packed one after the other.
+ */
+static int read_segments(struct reader *r, struct archive_entry *entry, struct inode *inode,
+	uint64_t start, const char *path)
+{
+	la_int64_t offset, length;
+	int count = archive_entry_sparse_reset(entry);
+	if (count <= 0) {
+		inode_set_data(r->tree, inode, r->tar, start, inode->size);
+		return start <= r->size && inode->size <= r->size - start
+			? 0
+			: error_set(r->err, ERROR_INPUT, EIO,
+				  "%s: its data ends after the layer does", path);
+	}
+	struct segment *segments = tree_alloc(r->tree, (size_t)count * sizeof(*segments));
+	uint64_t logical_end = 0;
+	while (archive_entry_sparse_next(entry, &offset, &length) == ARCHIVE_OK) {
+		if (length == 0)
+			continue;
+		if (offset < 0 || length < 0 || (uint64_t)offset < logical_end ||
+			(uint64_t)offset > inode->size ||
+			(uint64_t)length > inode->size - (uint64_t)offset || start > r->size ||
+			(uint64_t)length > r->size - start)
+			return error_set(r->err, ERROR_INPUT, EINVAL,
+				"%s: its sparse map does not fit the file", path);
+		segments[inode->segment_count++] = (struct segment){
+			.logical = (uint64_t)offset, .length = (uint64_t)length, .offset = start};
+		logical_end = (uint64_t)offset + (uint64_t)length;
+		start += (uint64_t)length;
+	}
+	inode->segments = segments;
+	inode->source = r->tar;
+	return 0;
+}
+
+static int read_owner(struct reader *r, struct archive_entry *entry, struct inode *inode,
+	const char *path)
+{
+	la_int64_t uid = archive_entry_uid(entry);
+	la_int64_t gid = archive_entry_gid(entry);
+	/* The last number stands for "none" in Linux. */
+	if (uid < 0 || uid >= UINT32_MAX || gid < 0 || gid >= UINT32_MAX)
+		return error_set(r->err, ERROR_INPUT, ERANGE,
+			"%s: its owner %" PRId64 ":%" PRId64 " is no pair of Linux ids", path,
+			(int64_t)uid, (int64_t)gid);
+	inode->uid = (uint32_t)uid;
+	inode->gid = (uint32_t)gid;
+	return 0;
+}
+
+static int read_inode(struct reader *r, struct archive_entry *entry, uint64_t data_start,
+	const char *path, struct inode **out)
+{
+	uint32_t mode = archive_entry_mode(entry) & (S_IFMT | 07777);
+	struct inode *inode = tree_inode_new(r->tree, mode);
+	int code = read_owner(r, entry, inode, path);
+	if (code < 0)
+		return code;
+	long nsec = archive_entry_mtime_nsec(entry);
+	inode->mtime_sec = archive_entry_mtime(entry);
+	inode->mtime_nsec = nsec >= 0 && nsec < 1000000000 ? (uint32_t)nsec : 0;
+	code = read_xattrs(r, entry, inode, path);
+	if (code < 0)
+		return code;
+	const char *target;
+	switch (mode & S_IFMT) {
+	case S_IFREG:
+		if (archive_entry_size(entry) < 0)
+			return error_set(r->err, ERROR_INPUT, EINVAL, "%s: a negative size", path);
+		inode->size = (uint64_t)archive_entry_size(entry);
+		code = read_segments(r, entry, inode, data_start, path);
+		break;
+	case S_IFLNK:
+		target = archive_entry_symlink(entry);
+		if (target == NULL || target[0] == '\0' || strlen(target) > 4095)
+			return error_set(r->err, ERROR_INPUT, EINVAL,
+				"%s: a symlink to no name, or to one over 4095 bytes", path);
+		inode->size = strlen(target);
+		inode->target = memcpy(tree_alloc(r->tree, inode->size + 1), target, inode->size);
+		break;
+	case S_IFCHR:
+	case S_IFBLK:
+		inode->device.major = (uint32_t)archive_entry_rdevmajor(entry);
+		inode->device.minor = (uint32_t)archive_entry_rdevminor(entry);
+		if (inode->device.major > 0xfff || inode->device.minor > 0xfffff)
+			return error_set(r->err, ERROR_INPUT, ERANGE,
+				"%s: device number %u:%u is over Linux's 4095:1048575", path,
+				inode->device.major, inode->device.minor);
+		break;
+	case S_IFDIR:
+	case S_IFIFO:
+		break;
+	default:
+		return error_set(r->err, ERROR_INPUT, EINVAL, "%s: an entry of unknown type", path);
+	}
+	*out = inode;
+	return code;
+}
+
+static int apply_entry(struct reader *r, struct archive_entry *entry, uint64_t data_start)
+{
+	const char *path = archive_entry_pathname(entry);
+	const char *target = archive_entry_hardlink(entry);
+	struct place place;
+	struct inode *inode = NULL;
+	if (path == NULL)
+		return error_set(r->err, ERROR_INPUT, EINVAL, "an entry without a name");
+
+	const char *slash = strrchr(path, '/');
+	const char *last = slash != NULL ? slash + 1 : path;
+	bool whiteout = strncmp(last, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0;
+	int code = place_find(
+		r->tree, path, whiteout ? PLACE_EXISTING : PLACE_MAKE_PARENTS, &place, r->err);
+	if (code < 0)
+		return code;
+	if (whiteout)
+		return apply_whiteout(r, &place, path);
+	if (target != NULL && place.len != 0)
+		return apply_hard_link(r, &place, path, target);
+
+	code = read_inode(r, entry, data_start, path, &inode);
+	if (code < 0)
+		return code;
+	if (place.len != 0) {
+		mark_fresh(r, tree_link(r->tree, place.dir, place.name, place.len, inode));
+		return 0;
+	}
+	if (target != NULL || !inode_is_dir(inode))
+		return error_set(
+			r->err, ERROR_INPUT, EINVAL, "%s: the root is to be no directory", path);
+	tree_relink(r->tree, tree_root(r->tree), inode);
+	return 0;
+}
+
+static int read_entries(struct reader *r, struct archive *archive)
+{
+	struct archive_entry *entry;
+	for (;;) {
+		int code = interrupt_check(r->err);
+		if (code < 0)
+			return code;
+		int status = archive_read_next_header(archive, &entry);
+		if (status == ARCHIVE_EOF)
+			return 0;
+		if (status != ARCHIVE_OK && status != ARCHIVE_WARN)
+			return error_set(r->err, ERROR_INPUT, EINVAL, "at byte %" PRId64 ": %s",
+				(int64_t)archive_read_header_position(archive),
+				archive_error_string(archive));
+		/* All of the header has been taken: what comes next is the data. */
+		code = apply_entry(r, entry, (uint64_t)archive_filter_bytes(archive, 0));
+		if (code < 0)
+			return code;
+	}
+}
+
+static int open_archive(struct reader *r, struct archive *archive)
+{
+	if (archive_read_support_format_tar(archive) != ARCHIVE_OK ||
+		archive_read_support_format_empty(archive) != ARCHIVE_OK ||
+		archive_read_set_callback_data(archive, r) != ARCHIVE_OK ||
+		archive_read_set_read_callback(archive, on_read) != ARCHIVE_OK ||
+		archive_read_set_skip_callback(archive, on_skip) != ARCHIVE_OK ||
+		archive_read_open1(archive) != ARCHIVE_OK)
+		return error_set(r->err, ERROR_INPUT, EINVAL, "not a tar: %s",
+			archive_error_string(archive));
+	return 0;
+}
+
+int layer_apply(struct tree *tree, struct source *tar, uint64_t size, const char *name,
+	struct error *err)
+{
+	cleanup_free uint8_t *chunk = xmalloc(READ_CHUNK);
+	struct reader r = {.tree = tree, .tar = tree_own_source(tree, tar), .size = size,
+		.chunk = chunk, .err = err};
+	/* libarchive gives names that are UTF-8 in pax headers as they are only in such a locale. */
+	__attribute__((cleanup(locale_cleanup))) locale_t saved = uselocale((locale_t)0);
+	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	if (utf8 != (locale_t)0)
+		uselocale(utf8);
+	__attribute__((cleanup(archive_cleanup))) struct archive *archive = archive_read_new();
+	if (archive == NULL)
+		return error_set(err, ERROR_INTERNAL, ENOMEM, "%s: cannot be read", name);
+
+	int code = open_archive(&r, archive);
+	if (code == 0)
+		code = read_entries(&r, archive);
+	for (size_t i = 0; i < r.fresh_count; i++)
+		r.fresh[i]->flags &= (uint8_t)~DENTRY_FRESH;
+	free(r.fresh);
+	return code < 0 ? error_wrap(err, code, "%s", name) : 0;
+}

@@ -1,0 +1,192 @@
+#include <errno.h>
+#include <string.h>
+
+#include "layer/layer.h"
+#include "layer/tar_header.h"
+#include "support/buffer.h"
+#include "support/fileio.h"
+#include "support/interrupt.h"
+#include "support/memory.h"
+
+#define WRITE_CHUNK (256u * 1024)
+#define WHITEOUT_PREFIX ".wh."
+
+/* The tar on its way out: gathered in pending, hashed and written when that is large. */
+struct writer {
+	int fd;
+	struct buffer pending;
+	struct hasher *hasher;
+	const struct layer_options *options;
+	uint64_t size;
+	uint64_t entries;
+};
+
+static int flush(struct writer *w, struct error *err)
+{
+	if (w->pending.len == 0)
+		return 0;
+	hasher_add(w->hasher, w->pending.data, w->pending.len);
+	int r = file_write(w->fd, w->pending.data, w->pending.len, "the new layer", err);
+	w->size += w->pending.len;
+	w->pending.len = 0;
+	return r;
+}
+
+static int flush_if_large(struct writer *w, struct error *err)
+{
+	return w->pending.len >= WRITE_CHUNK ? flush(w, err) : 0;
+}
+
+static int write_data(struct writer *w, const struct inode *inode, struct error *err)
+{
+	static const char zeros[TAR_BLOCK];
+	for (uint64_t offset = 0; offset < inode->size;) {
+		uint64_t rest = inode->size - offset;
+		size_t n = rest < WRITE_CHUNK ? (size_t)rest : WRITE_CHUNK;
+		int r = interrupt_check(err);
+		if (r == 0)
+			r = inode_read(inode, buffer_reserve(&w->pending, n), n, offset, err);
+		if (r < 0)
+			return r;
+		w->pending.len += n;
+		offset += n;
+		r = flush_if_large(w, err);
+		if (r < 0)
+			return r;
+	}
+	size_t over = (size_t)(inode->size % TAR_BLOCK);
+	if (over != 0)
+		buffer_add(&w->pending, zeros, TAR_BLOCK - over);
+	return 0;
+}
+
+static char type_flag(uint32_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFLNK:
+		return '2';
+	case S_IFCHR:
+		return '3';
+	case S_IFBLK:
+		return '4';
+	case S_IFDIR:
+		return '5';
+	case S_IFIFO:
+		return '6';
+	default:
+		return '0';
+	}
+}
+
+/*
+ * Entries of this layer are no younger than mtime_max; a directory that is here only for what is
+ * below it keeps its own time.
+ */
+static void set_mtime(const struct writer *w, const struct dentry *d, struct tar_header *header)
+{
+	header->mtime_sec = d->inode->mtime_sec;
+	header->mtime_nsec = d->inode->mtime_nsec;
+	bool ours = (d->flags & DENTRY_WRITE) && !w->options->keep_mtime;
+	if (ours && header->mtime_sec >= w->options->mtime_max) {
+		header->mtime_sec = w->options->mtime_max;
+		header->mtime_nsec = 0;
+	}
+}
+
+static int write_entry(struct writer *w, const struct dentry *d, struct error *err)
+{
+	const struct inode *inode = d->inode;
+	cleanup_free char *path = tree_path(d);
+	cleanup_free char *dir_path = NULL;
+	cleanup_free char *first_path = NULL;
+	struct tar_header header = {
+		.path = path,
+		.type = type_flag(inode->mode),
+		.mode = inode->mode & 07777,
+		.uid = inode->uid,
+		.gid = inode->gid,
+		.xattrs = inode->xattrs,
+	};
+	if (strncmp(d->name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0)
+		return error_set(err, ERROR_LIMIT, EINVAL,
+			"/%s: names that begin with \"%s\" mean a deletion in a layer and cannot be "
+			"files; rename it",
+			path, WHITEOUT_PREFIX);
+	set_mtime(w, d, &header);
+	if (inode_is_dir(inode)) {
+		dir_path = xasprintf("%s/", d->parent == NULL ? "." : path);
+		header.path = dir_path;
+	} else if (inode->names != d) {
+		first_path = tree_path(inode->names);
+		header.type = '1';
+		header.target = first_path;
+		header.xattrs = NULL;
+	} else if (S_ISLNK(inode->mode)) {
+		header.target = inode->target;
+	} else if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode)) {
+		header.major = inode->device.major;
+		header.minor = inode->device.minor;
+	} else if (S_ISREG(inode->mode)) {
+		header.size = inode->size;
+	}
+	tar_header_add(&w->pending, &header);
+	w->entries++;
+	int r = header.size != 0 ? write_data(w, inode, err) : 0;
+	return r < 0 ? error_wrap(err, r, "/%s", path) : flush_if_large(w, err);
+}
+
+/* A whiteout is an empty file, ".wh." before the name (layer.md, "Whiteouts"). */
+static int write_whiteouts(struct writer *w, const struct dentry *dir, struct error *err)
+{
+	for (const struct dentry *d = dir->children; d != NULL; d = d->next) {
+		if (!(d->flags & DENTRY_WHITEOUT))
+			continue;
+		cleanup_free char *parent = tree_path(dir);
+		cleanup_free char *path = xasprintf("%s%s" WHITEOUT_PREFIX "%s", parent,
+			dir->parent != NULL ? "/" : "", d->name);
+		tar_header_add(&w->pending, &(struct tar_header){
+			.path = path, .type = '0', .mode = 0644,
+			.mtime_sec = w->options->keep_mtime ? 0 : w->options->mtime_max});
+		w->entries++;
+		int r = flush_if_large(w, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int write_tree(struct writer *w, struct dentry *root, struct error *err)
+{
+	struct dentry *next;
+	for (struct dentry *d = root; d != NULL; d = next) {
+		next = (d->flags & DENTRY_BELOW) ? tree_next(root, d) : tree_next_over(root, d);
+		bool parent = (d->flags & DENTRY_BELOW) && d != root;
+		int r = interrupt_check(err);
+		if (r == 0 && ((d->flags & DENTRY_WRITE) || parent))
+			r = write_entry(w, d, err);
+		if (r == 0 && (d->flags & DENTRY_BELOW))
+			r = write_whiteouts(w, d, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int layer_write(struct tree *tree, int fd, const struct layer_options *options,
+	struct layer_info *info, struct error *err)
+{
+	static const char end[2 * TAR_BLOCK];
+	cleanup_hasher struct hasher *hasher = hasher_new();
+	struct writer w = {.fd = fd, .hasher = hasher, .options = options};
+	int r = write_tree(&w, tree_root(tree), err);
+	if (r == 0) {
+		buffer_add(&w.pending, end, sizeof(end));
+		r = flush(&w, err);
+	}
+	buffer_free(&w.pending);
+	if (r < 0)
+		return r;
+	*info = (struct layer_info){
+		.diff_id = hasher_finish(hasher), .size = w.size, .entries = w.entries};
+	return 0;
+}

@@ -1,0 +1,27 @@
+/* Names of archive members as places in a tree: checked, and resolved within its root. */
+#ifndef LAYERVM_LAYER_PLACE_H
+#define LAYERVM_LAYER_PLACE_H
+
+#include "tree/tree.h"
+
+/* Where a member goes: a directory and the last part of its name. */
+struct place {
+	struct dentry *dir;
+	const char *name; /* points into the path that was resolved; not NUL-terminated */
+	size_t len;       /* 0: the root itself */
+};
+
+enum place_mode {
+	PLACE_MAKE_PARENTS, /* omitted parents are made: mode 0755, uid and gid 0, mtime 0 */
+	PLACE_EXISTING,     /* place->dir is NULL where a parent is not there */
+};
+
+/*
+ * Resolves the parents of a member's name: symlinks among them are followed within the root
+ * (".." of the root is the root), at most 40. Fails with ERROR_INPUT on ".." as a part of the
+ * name itself, on parts over 255 bytes, and on parents that are no directories.
+ */
+int place_find(struct tree *tree, const char *path, enum place_mode mode, struct place *place,
+	struct error *err);
+
+#endif

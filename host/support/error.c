@@ -1,0 +1,122 @@
+#include "support/error.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Copies text to a message, control characters as \xNN, so that it stays one line. */
+static void copy_printable(char *out, size_t size, const char *text)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t n = 0;
+	for (const unsigned char *p = (const unsigned char *)text; *p != '\0'; p++) {
+		if (*p >= 0x20 && *p != 0x7f) {
+			if (n + 2 > size)
+				break;
+			out[n++] = (char)*p;
+		} else {
+			if (n + 5 > size)
+				break;
+			out[n++] = '\\';
+			out[n++] = 'x';
+			out[n++] = hex[*p >> 4];
+			out[n++] = hex[*p & 15];
+		}
+	}
+	out[n] = '\0';
+}
+
+static void __attribute__((format(printf, 2, 0)))
+set_message(struct error *err, const char *format, va_list args, const char *suffix)
+{
+	char text[ERROR_MESSAGE_MAX];
+	int n = vsnprintf(text, sizeof(text), format, args);
+	if (n < 0)
+		n = 0;
+	if (suffix != NULL && (size_t)n < sizeof(text))
+		snprintf(text + n, sizeof(text) - (size_t)n, "%s", suffix);
+	copy_printable(err->message, sizeof(err->message), text);
+}
+
+int error_set(struct error *err, enum error_kind kind, int code, const char *format, ...)
+{
+	va_list args;
+	err->kind = kind;
+	err->status = 0;
+	va_start(args, format);
+	set_message(err, format, args, NULL);
+	va_end(args);
+	return -code;
+}
+
+int error_set_errno(struct error *err, enum error_kind kind, const char *format, ...)
+{
+	int code = errno != 0 ? errno : EIO;
+	char suffix[128];
+	va_list args;
+	snprintf(suffix, sizeof(suffix), ": %s", strerror(code));
+	err->kind = kind;
+	err->status = 0;
+	va_start(args, format);
+	set_message(err, format, args, suffix);
+	va_end(args);
+	return -code;
+}
+
+int error_wrap(struct error *err, int code, const char *format, ...)
+{
+	char suffix[ERROR_MESSAGE_MAX + 2];
+	va_list args;
+	snprintf(suffix, sizeof(suffix), ": %s", err->message);
+	va_start(args, format);
+	set_message(err, format, args, suffix);
+	va_end(args);
+	return code;
+}
+
+const char *error_kind_name(enum error_kind kind)
+{
+	switch (kind) {
+	case ERROR_INTERNAL:
+		return "internal";
+	case ERROR_USAGE:
+		return "usage";
+	case ERROR_SPEC:
+		return "spec";
+	case ERROR_INPUT:
+		return "input";
+	case ERROR_OUTPUT:
+		return "output";
+	case ERROR_SCRIPT:
+		return "script";
+	case ERROR_GUEST:
+		return "guest";
+	case ERROR_MEMORY:
+		return "memory";
+	case ERROR_DISK_FULL:
+		return "disk-full";
+	case ERROR_QEMU:
+		return "qemu";
+	case ERROR_TIMEOUT:
+		return "timeout";
+	case ERROR_INTERRUPTED:
+		return "interrupted";
+	case ERROR_LIMIT:
+		return "limit";
+	}
+	return "internal";
+}
+
+int error_exit_status(const struct error *err)
+{
+	switch (err->kind) {
+	case ERROR_SCRIPT:
+		return err->status;
+	case ERROR_TIMEOUT:
+		return 124;
+	case ERROR_INTERRUPTED:
+		return 128 + err->status;
+	default:
+		return 125;
+	}
+}

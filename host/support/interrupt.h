@@ -1,0 +1,22 @@
+/*
+ * SIGINT, SIGTERM and SIGHUP as a question that long work asks, and as a descriptor to poll.
+ * Signals belong to the process, so this is the one place with state of its own.
+ */
+#ifndef LAYERVM_SUPPORT_INTERRUPT_H
+#define LAYERVM_SUPPORT_INTERRUPT_H
+
+#include "support/error.h"
+
+/* Catches the three signals from now on. Called once, by main. */
+int interrupt_setup(struct error *err);
+
+/* 0, or an ERROR_INTERRUPTED once a signal came. Cheap: made to be called for every entry. */
+int interrupt_check(struct error *err);
+
+/* How many signals came so far: the second one means "at once". */
+unsigned interrupt_count(void);
+
+/* Readable (one byte a signal) after a signal; -1 before interrupt_setup. Belongs to this file. */
+int interrupt_fd(void);
+
+#endif

@@ -1,0 +1,161 @@
+#include "tree/changes.h"
+
+#include <string.h>
+
+#include "support/memory.h"
+
+#define COMPARE_CHUNK (64u * 1024)
+
+static bool same_xattrs(const struct xattrs *a, const struct xattrs *b)
+{
+	uint32_t count = a != NULL ? a->count : 0;
+	if (count != (b != NULL ? b->count : 0))
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct xattr *x = &a->items[i];
+		const struct xattr *y = &b->items[i];
+		if (strcmp(x->name, y->name) != 0 || x->len != y->len ||
+			(x->len != 0 && memcmp(x->value, y->value, x->len) != 0))
+			return false;
+	}
+	return true;
+}
+
+static bool same_metadata(const struct inode *a, const struct inode *b)
+{
+	if (a->mode != b->mode || a->uid != b->uid || a->gid != b->gid || a->size != b->size ||
+		a->mtime_sec != b->mtime_sec || a->mtime_nsec != b->mtime_nsec)
+		return false;
+	if (S_ISLNK(a->mode) && strcmp(a->target, b->target) != 0)
+		return false;
+	if ((S_ISCHR(a->mode) || S_ISBLK(a->mode)) &&
+		(a->device.major != b->device.major || a->device.minor != b->device.minor))
+		return false;
+	return same_xattrs(a->xattrs, b->xattrs);
+}
+
+/* Whether two files of the same size hold the same bytes. */
+static int same_content(const struct inode *a, const struct inode *b, bool *same, struct error *err)
+{
+	*same = true;
+	if (a->source == b->source && a->segment_count == b->segment_count &&
+		(a->segment_count == 0 ||
+			memcmp(a->segments, b->segments,
+				a->segment_count * sizeof(struct segment)) == 0))
+		return 0;
+	cleanup_free uint8_t *chunk = xmalloc(2 * COMPARE_CHUNK);
+	for (uint64_t offset = 0; offset < a->size && *same; offset += COMPARE_CHUNK) {
+		uint64_t rest = a->size - offset;
+		size_t n = rest < COMPARE_CHUNK ? (size_t)rest : COMPARE_CHUNK;
+		int r = inode_read(a, chunk, n, offset, err);
+		if (r == 0)
+			r = inode_read(b, chunk + COMPARE_CHUNK, n, offset, err);
+		if (r < 0)
+			return r;
+		*same = memcmp(chunk, chunk + COMPARE_CHUNK, n) == 0;
+	}
+	return 0;
+}
+
+/* Whether the current names of d's inode are just the names that d's base inode had. */
+static bool same_names(const struct dentry *d)
+{
+	if (inode_is_dir(d->inode))
+		return true;
+	if (d->inode->nlink != d->base->base_nlink)
+		return false;
+	for (const struct dentry *n = d->inode->names; n != NULL; n = n->next_name) {
+		if (n->base != d->base)
+			return false;
+	}
+	return true;
+}
+
+/* Whether the inode that d names, which it is the first name of, belongs in the layer. */
+static int inode_changed(const struct dentry *d, bool *changed, struct error *err)
+{
+	*changed = true;
+	if (d->base == NULL || !same_names(d))
+		return 0;
+	if (d->inode != d->base) {
+		if (!same_metadata(d->inode, d->base))
+			return 0;
+		if (S_ISREG(d->inode->mode)) {
+			bool same;
+			int r = same_content(d->inode, d->base, &same, err);
+			if (r < 0 || !same)
+				return r;
+		}
+	}
+	*changed = false;
+	return 0;
+}
+
+static bool holds_names(const struct dentry *dir)
+{
+	for (const struct dentry *d = dir->children; d != NULL; d = d->next) {
+		if (d->inode != NULL)
+			return true;
+	}
+	return false;
+}
+
+static void mark(struct dentry *dentry, uint8_t flag)
+{
+	dentry->flags |= flag;
+	for (struct dentry *d = dentry->parent; d != NULL && !(d->flags & DENTRY_BELOW);
+		d = d->parent)
+		d->flags |= DENTRY_BELOW;
+}
+
+static void clear_marks(struct dentry *root)
+{
+	for (struct dentry *d = root; d != NULL; d = tree_next(root, d))
+		d->flags &= (uint8_t)~(DENTRY_WRITE | DENTRY_WHITEOUT | DENTRY_BELOW);
+}
+
+int changes_mark(struct tree *tree, struct changes *changes, struct error *err)
+{
+	struct dentry *root = tree_root(tree);
+	*changes = (struct changes){0};
+	tree_sort(tree);
+	clear_marks(root);
+	for (struct dentry *d = root; d != NULL; d = tree_next(root, d)) {
+		if (d->inode == NULL) {
+			if (d->base != NULL && d->parent->inode != NULL &&
+				inode_is_dir(d->parent->inode)) {
+				mark(d, DENTRY_WHITEOUT);
+				changes->whiteouts++;
+			}
+			continue;
+		}
+		if (d != d->inode->names)
+			continue; /* decided at the first name */
+		if ((d->flags & DENTRY_SCAFFOLD) && d->base == NULL && !holds_names(d))
+			continue;
+		bool changed;
+		int r = inode_changed(d, &changed, err);
+		if (r < 0) {
+			cleanup_free char *path = tree_path(d);
+			return error_wrap(err, r, "/%s", path);
+		}
+		if (!changed)
+			continue;
+		for (struct dentry *n = d->inode->names; n != NULL; n = n->next_name) {
+			mark(n, DENTRY_WRITE);
+			changes->written++;
+		}
+	}
+	return 0;
+}
+
+void changes_mark_all(struct tree *tree)
+{
+	struct dentry *root = tree_root(tree);
+	tree_sort(tree);
+	clear_marks(root);
+	for (struct dentry *d = root; d != NULL; d = tree_next(root, d)) {
+		if (d->inode != NULL)
+			mark(d, DENTRY_WRITE);
+	}
+}

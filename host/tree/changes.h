@@ -1,0 +1,28 @@
+/*
+ * What differs between the base and the current state of a tree: the new layer, by the rules of
+ * the OCI image-spec (layer.md, "Representing changes").
+ */
+#ifndef LAYERVM_TREE_CHANGES_H
+#define LAYERVM_TREE_CHANGES_H
+
+#include "tree/tree.h"
+
+struct changes {
+	uint64_t written;   /* entries that the layer holds, parents for their own sake excluded */
+	uint64_t whiteouts; /* names that it takes away */
+};
+
+/*
+ * Sets DENTRY_WRITE, DENTRY_WHITEOUT and DENTRY_BELOW on every name, and sorts the tree.
+ * - an inode whose data, metadata or set of names changed is written under all its names;
+ * - a name that is gone gets a whiteout, unless a directory above it is gone or no directory;
+ * - the directories above a written name or whiteout are written, with their own metadata;
+ * - a DENTRY_SCAFFOLD directory that the base lacks and that holds nothing is no change.
+ * Content is compared only where metadata is equal. Returns 0 or a read error of a source.
+ */
+int changes_mark(struct tree *tree, struct changes *changes, struct error *err);
+
+/* Marks every current name DENTRY_WRITE: the whole tree as one layer. Sorts the tree. */
+void changes_mark_all(struct tree *tree);
+
+#endif

@@ -1,0 +1,324 @@
+/* Layers applied one over the other, by the rules of the image-spec: a table of small cases. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "layer/layer.h"
+#include "layer/tar_header.h"
+#include "support/memory.h"
+#include "tree/changes.h"
+
+/*
+ * A layer in a word or two: "d a" directory, "f a/x=text" file, "l a>b" symlink to b, "h a>b" hard
+ * link to b, "p a" fifo, "c a" character device 0:0, separated by ';'. Whiteouts are files. The
+ * result is the same language, sorted by path; "h a=b" is a hard link whose first name is b.
+ */
+struct layer_case {
+	const char *name;
+	const char *layers[4];
+	const char *expected; /* NULL: must fail */
+	const char *error;    /* words that the message must have */
+};
+
+static const struct layer_case cases[] = {
+	{"empty", {""}, "", NULL},
+	{"parents are made", {"f a/b/c=1"}, "d a;d a/b;f a/b/c=1", NULL},
+	{"upper wins", {"f a=1", "f a=2"}, "f a=2", NULL},
+	{"last of two in one layer wins", {"f a=1;f a=2"}, "f a=2", NULL},
+	{"whiteout", {"f a=1;f b=2", "f .wh.a="}, "f b=2", NULL},
+	{"whiteout of a directory", {"d a;f a/x=1;f b=2", "f .wh.a="}, "f b=2", NULL},
+	{"whiteout of nothing", {"f a=1", "f .wh.z=;f q/.wh.z="}, "f a=1", NULL},
+	{"whiteout in a deep directory", {"f a/b/c=1;f a/b/d=2", "f a/b/.wh.c="}, "d a;d a/b;f a/b/d=2", NULL},
+	{"whiteout spares its own layer", {"f a=1", "f a=2;f .wh.a="}, "f a=2", NULL},
+	{"whiteout before the new entry", {"f a=1", "f .wh.a=;f a=2"}, "f a=2", NULL},
+	{"whiteout of a directory made again", {"d a;f a/old=1", "f .wh.a=;d a;f a/new=2"}, "d a;f a/new=2", NULL},
+	{"the same, whiteout last", {"d a;f a/old=1", "d a;f a/new=2;f .wh.a="}, "d a;f a/new=2", NULL},
+	{"opaque", {"d a;f a/x=1;f a/y=2", "d a;f a/.wh..wh..opq=;f a/z=3"}, "d a;f a/z=3", NULL},
+	{"opaque last", {"d a;f a/x=1;f a/y=2", "d a;f a/y=3;f a/.wh..wh..opq="}, "d a;f a/y=3", NULL},
+	{"opaque, deep", {"f a/b/x=1;f a/c=1", "f a/b/y=2;f a/.wh..wh..opq="}, "d a;d a/b;f a/b/y=2", NULL},
+	{"opaque root", {"f x=1;d d", "f .wh..wh..opq=;f y=1"}, "f y=1", NULL},
+	{"aufs notes", {"f .wh..wh.plnk=;f .wh..wh.orph=;f a=1"}, "f a=1", NULL},
+	{"file over directory", {"d a;f a/x=1", "f a=2"}, "f a=2", NULL},
+	{"directory over file", {"f a=2", "d a;f a/x=1"}, "d a;f a/x=1", NULL},
+	{"directory over directory keeps", {"d a;f a/x=1", "d a"}, "d a;f a/x=1", NULL},
+	{"symlink over directory", {"d a;f a/x=1", "l a>b"}, "l a>b", NULL},
+	{"directory over symlink", {"d b;f b/x=1;l a>b", "d a"}, "d a;d b;f b/x=1", NULL},
+	{"fifo and device", {"p a;c b"}, "p a;c b", NULL},
+	{"hard link", {"f a=1;h b>a"}, "f a=1;h b=a", NULL},
+	{"hard link to a lower layer", {"f z=1", "h b>z"}, "f b=1;h z=b", NULL},
+	{"link target replaced keeps the inode", {"f a=1;h b>a", "f a=2"}, "f a=2;f b=1", NULL},
+	{"link target deleted", {"f a=1;h b>a", "f .wh.a="}, "f b=1", NULL},
+	{"hard link to a symlink", {"l a>x;h b>a"}, "l a>x;h b=a", NULL},
+	{"hard link to itself", {"f a=1;h a>a"}, "f a=1", NULL},
+	{"hard link of nothing", {"h b>a"}, NULL, "not there"},
+	{"hard link to a directory", {"d a;h b>a"}, NULL, "is a directory"},
+	{"hard link out", {"h b>../a"}, NULL, "\"..\""},
+	{"through a symlink to a directory", {"d usr/bin;l bin>usr/bin", "f bin/x=1"}, "l bin>usr/bin;d usr;d usr/bin;f usr/bin/x=1", NULL},
+	{"through an absolute symlink", {"d usr/bin;l bin>/usr/bin", "f bin/x=1"}, "l bin>/usr/bin;d usr;d usr/bin;f usr/bin/x=1", NULL},
+	{"symlink with .. stays in the root", {"d b;l a>../../b", "f a/x=1"}, "l a>../../b;d b;f b/x=1", NULL},
+	{"whiteout through a symlink", {"d b;f b/x=1;l a>b", "f a/.wh.x="}, "l a>b;d b", NULL},
+	{"symlink loop", {"l a>b;l b>a", "f a/x=1"}, NULL, "symlinks"},
+	{"symlink to nowhere", {"l a>gone", "f a/x=1"}, NULL, "not there"},
+	{"below a file", {"f a=1;f a/x=1"}, NULL, "no directory"},
+	{"dot dot", {"f ../x=1"}, NULL, "\"..\""},
+	{"dot dot inside", {"f a/../../x=1"}, NULL, "\"..\""},
+	{"absolute name", {"f /a=1"}, "f a=1", NULL},
+	{"dots and slashes", {"f ./a//./b=1"}, "d a;f a/b=1", NULL},
+	{"root as a directory", {"d ./;f a=1"}, "f a=1", NULL},
+	{"root as a symlink", {"l .>x"}, NULL, "root"},
+	{"root as a file", {"f .=1"}, NULL, "root"},
+	{"whiteout of no name", {"f .wh.="}, NULL, "no name"},
+	{"whiteout of dot dot", {"f a/.wh...="}, "", NULL},
+};
+
+static void add_entry(struct buffer *tar, const char *text, size_t len)
+{
+	static const char zeros[TAR_BLOCK];
+	cleanup_free char *entry = xstrndup(text, len);
+	char *value = strpbrk(entry + 2, "=>");
+	if (value != NULL)
+		*value++ = '\0';
+	struct tar_header header = {.path = entry + 2, .mode = 0755};
+	switch (entry[0]) {
+	case 'd':
+		header.type = '5';
+		break;
+	case 'l':
+		header.type = '2';
+		header.target = value;
+		break;
+	case 'h':
+		header.type = '1';
+		header.target = value;
+		break;
+	case 'p':
+		header.type = '6';
+		break;
+	case 'c':
+		header.type = '3';
+		break;
+	default:
+		header.type = '0';
+		header.size = strlen(value);
+	}
+	tar_header_add(tar, &header);
+	if (header.type == '0') {
+		buffer_add(tar, value, header.size);
+		buffer_add(tar, zeros, (TAR_BLOCK - header.size % TAR_BLOCK) % TAR_BLOCK);
+	}
+}
+
+static void make_tar(struct buffer *tar, const char *text)
+{
+	static const char end[2 * TAR_BLOCK];
+	while (*text != '\0') {
+		size_t len = strcspn(text, ";");
+		add_entry(tar, text, len);
+		text += len;
+		text += *text == ';';
+	}
+	buffer_add(tar, end, sizeof(end));
+}
+
+static char *describe(struct tree *tree)
+{
+	struct buffer out = {0};
+	struct error err;
+	tree_sort(tree);
+	for (struct dentry *d = tree_next(tree_root(tree), tree_root(tree)); d != NULL;
+		d = tree_next(tree_root(tree), d)) {
+		const struct inode *inode = d->inode;
+		if (inode == NULL)
+			continue;
+		cleanup_free char *path = tree_path(d);
+		if (out.len != 0)
+			buffer_add_text(&out, ";");
+		if (inode->names != d) {
+			cleanup_free char *first = tree_path(inode->names);
+			buffer_printf(&out, "h %s=%s", path, first);
+		} else if (S_ISREG(inode->mode)) {
+			char text[16] = "";
+			assert_int_equal(inode_read(inode, text, inode->size, 0, &err), 0);
+			buffer_printf(&out, "f %s=%s", path, text);
+		} else if (S_ISLNK(inode->mode)) {
+			buffer_printf(&out, "l %s>%s", path, inode->target);
+		} else {
+			buffer_printf(&out, "%c %s",
+				S_ISDIR(inode->mode) ? 'd' : S_ISCHR(inode->mode) ? 'c' : 'p', path);
+		}
+	}
+	return buffer_steal_text(&out);
+}
+
+static int apply_text(struct tree *tree, const char *text, struct error *err)
+{
+	cleanup_buffer struct buffer tar = {0};
+	make_tar(&tar, text);
+	return layer_apply(tree, source_from_bytes(tar.data, tar.len), tar.len, "layer", err);
+}
+
+static void test_cases(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct layer_case *c = &cases[i];
+		cleanup_tree struct tree *tree = tree_new();
+		struct error err;
+		int r = 0;
+		for (size_t k = 0; k < 4 && c->layers[k] != NULL && r == 0; k++)
+			r = apply_text(tree, c->layers[k], &err);
+		if (c->expected == NULL) {
+			if (r == 0 || strstr(err.message, c->error) == NULL)
+				fail_msg("%s: %s", c->name, r == 0 ? "did not fail" : err.message);
+			assert_int_equal(err.kind, ERROR_INPUT);
+			continue;
+		}
+		if (r < 0)
+			fail_msg("%s: %s", c->name, err.message);
+		cleanup_free char *found = describe(tree);
+		if (strcmp(found, c->expected) != 0)
+			fail_msg("%s: expected %s, found %s", c->name, c->expected, found);
+	}
+}
+
+/* What differs between two states, as the layer that is written for it. */
+struct diff_case {
+	const char *name;
+	const char *base;
+	const char *unlink; /* a path, or NULL */
+	const char *layer;  /* applied after the unlink */
+	const char *expected; /* the new layer's entries in order */
+};
+
+static const struct diff_case diff_cases[] = {
+	{"nothing", "d a;f a/x=1", NULL, "", ""},
+	{"new file, parents written", "d a;d a/b", NULL, "f a/b/x=1", "a/;a/b/;a/b/x"},
+	{"deleted", "d a;f a/x=1;f a/y=1", "a/x", "", "a/;a/.wh.x"},
+	{"deleted directory: one whiteout", "d a;d a/b;f a/b/x=1", "a/b", "", "a/;a/.wh.b"},
+	{"whiteouts first", "d a;f a/z=1;f a/m=1", "a/z", "f a/b=1", "a/;a/.wh.z;a/b"},
+	{"directory to file: no whiteouts below", "d a;f a/x=1", NULL, "f a=1", "a"},
+	{"file to directory", "f a=1", NULL, "d a;f a/x=1", "a/;a/x"},
+	{"directory made again", "d a;f a/x=1;f a/y=1", "a", "d a;f a/y=2", "a/;a/.wh.x;a/y"},
+	{"hard link added: all names", "f a=1;f z=1", NULL, "h b>a", "a;b"},
+	{"a name of two deleted", "f a=1;h b>a", "a", "", ".wh.a;b"},
+	{"same content again is no change", "f a=1", "a", "f a=1", ""},
+	{"other content is", "f a=1", "a", "f a=2", "a"},
+};
+
+static void test_diffs(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(diff_cases) / sizeof(diff_cases[0]); i++) {
+		const struct diff_case *c = &diff_cases[i];
+		cleanup_tree struct tree *tree = tree_new();
+		cleanup_buffer struct buffer found = {0};
+		struct changes changes;
+		struct error err;
+		assert_int_equal(apply_text(tree, c->base, &err), 0);
+		tree_freeze(tree);
+		if (c->unlink != NULL)
+			tree_unlink(tree, tree_walk(tree, c->unlink));
+		if (apply_text(tree, c->layer, &err) < 0)
+			fail_msg("%s: %s", c->name, err.message);
+		assert_int_equal(changes_mark(tree, &changes, &err), 0);
+
+		FILE *file = tmpfile();
+		struct layer_info info;
+		assert_int_equal(
+			layer_write(tree, fileno(file), &(struct layer_options){0}, &info, &err), 0);
+		for (uint64_t at = 0; at < info.size;) {
+			char block[TAR_BLOCK];
+			assert_int_equal(pread(fileno(file), block, sizeof(block), (off_t)at), TAR_BLOCK);
+			if (block[0] == '\0')
+				break;
+			if (found.len != 0)
+				buffer_add_text(&found, ";");
+			buffer_printf(&found, "%.100s", block);
+			at += TAR_BLOCK;
+			at += (strtoull(block + 124, NULL, 8) + 511) / 512 * 512;
+		}
+		fclose(file);
+		cleanup_free char *text = buffer_steal_text(&found);
+		if (strcmp(text, c->expected) != 0)
+			fail_msg("%s: expected %s, found %s", c->name, c->expected, text);
+	}
+}
+
+static void test_truncated(void **state)
+{
+	(void)state;
+	cleanup_buffer struct buffer tar = {0};
+	make_tar(&tar, "d a;f a/x=12345;l a/s>x;h a/h>a/x");
+	/* Up to the end marker every cut must be seen, unless it falls between two entries. */
+	for (size_t cut = 0; cut < tar.len - 2 * TAR_BLOCK; cut++) {
+		cleanup_tree struct tree *tree = tree_new();
+		struct error err;
+		int r = layer_apply(tree, source_from_bytes(tar.data, cut), cut, "layer", &err);
+		if (cut % TAR_BLOCK != 0)
+			assert_int_not_equal(r, 0);
+	}
+}
+
+static void test_whiteout_name_in_tree(void **state)
+{
+	(void)state;
+	cleanup_tree struct tree *tree = tree_new();
+	struct error err;
+	struct layer_info info;
+	FILE *file = tmpfile();
+	tree_link(tree, tree_root(tree), ".wh.x", 5, tree_inode_new(tree, S_IFREG | 0644));
+	changes_mark_all(tree);
+	assert_int_not_equal(
+		layer_write(tree, fileno(file), &(struct layer_options){0}, &info, &err), 0);
+	assert_int_equal(err.kind, ERROR_LIMIT);
+	assert_non_null(strstr(err.message, "/.wh.x"));
+	fclose(file);
+}
+
+static void test_mtime_max(void **state)
+{
+	(void)state;
+	cleanup_tree struct tree *tree = tree_new();
+	cleanup_tree struct tree *copy = tree_new();
+	struct error err;
+	struct changes changes;
+	struct layer_info info;
+	FILE *file = tmpfile();
+	assert_int_equal(apply_text(tree, "d kept", &err), 0);
+	tree_walk(tree, "kept")->inode->mtime_sec = 5000;
+	tree_freeze(tree);
+	assert_int_equal(apply_text(tree, "f kept/young=1;f kept/old=1", &err), 0);
+	tree_walk(tree, "kept/young")->inode->mtime_sec = 2000;
+	tree_walk(tree, "kept/young")->inode->mtime_nsec = 5;
+	tree_walk(tree, "kept/old")->inode->mtime_sec = 500;
+	tree_walk(tree, "kept/old")->inode->mtime_nsec = 7;
+	assert_int_equal(changes_mark(tree, &changes, &err), 0);
+	const struct layer_options options = {.mtime_max = 1000};
+	assert_int_equal(layer_write(tree, fileno(file), &options, &info, &err), 0);
+	assert_int_equal(layer_apply(copy, source_from_fd(dup(fileno(file)), 0, "layer"), info.size,
+				 "layer", &err),
+		0);
+	assert_int_equal(tree_walk(copy, "kept")->inode->mtime_sec, 5000);
+	assert_int_equal(tree_walk(copy, "kept/young")->inode->mtime_sec, 1000);
+	assert_int_equal(tree_walk(copy, "kept/young")->inode->mtime_nsec, 0);
+	assert_int_equal(tree_walk(copy, "kept/old")->inode->mtime_sec, 500);
+	assert_int_equal(tree_walk(copy, "kept/old")->inode->mtime_nsec, 7);
+	fclose(file);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cases),
+		cmocka_unit_test(test_diffs),
+		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_whiteout_name_in_tree),
+		cmocka_unit_test(test_mtime_max),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
