@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "support/memory.h"
+#include "support/utf8.h"
 
 /* The ustar header (POSIX.1-2017 pax, "ustar Interchange Format"). */
 struct ustar {
@@ -43,36 +43,6 @@ static bool is_plain(const char *text)
 {
 	for (const unsigned char *p = (const unsigned char *)text; *p != '\0'; p++) {
 		if (*p >= 0x80)
-			return false;
-	}
-	return true;
-}
-
-/* Whether the text is well-formed UTF-8 (RFC 3629): what pax says its values are. */
-static bool is_utf8(const char *text)
-{
-	const unsigned char *p = (const unsigned char *)text;
-	while (*p != '\0') {
-		unsigned more;
-		uint32_t c = *p++;
-		if (c < 0x80)
-			continue;
-		if (c >= 0xc2 && c <= 0xdf)
-			more = 1;
-		else if (c >= 0xe0 && c <= 0xef)
-			more = 2;
-		else if (c >= 0xf0 && c <= 0xf4)
-			more = 3;
-		else
-			return false;
-		uint32_t least = more == 1 ? 0x80 : more == 2 ? 0x800 : 0x10000;
-		c &= 0x3fu >> more;
-		for (unsigned i = 0; i < more; i++) {
-			if ((*p & 0xc0) != 0x80)
-				return false;
-			c = c << 6 | (*p++ & 0x3f);
-		}
-		if (c < least || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
 			return false;
 	}
 	return true;
@@ -200,7 +170,9 @@ static void fill(struct ustar *h, struct buffer *records, const struct tar_heade
 	}
 	bool need_path = !path_fits || !is_plain(header->path);
 	bool need_target = header->target != NULL && (!target_fits || !is_plain(header->target));
-	if ((need_path && !is_utf8(header->path)) || (need_target && !is_utf8(header->target)))
+	/* pax values are UTF-8 unless it is said that they are bytes. */
+	if ((need_path && !utf8_is_valid(header->path, strlen(header->path))) ||
+		(need_target && !utf8_is_valid(header->target, strlen(header->target))))
 		add_text_record(records, "hdrcharset", "BINARY");
 	if (need_path)
 		add_text_record(records, "path", header->path);

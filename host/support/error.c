@@ -4,27 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Copies text to a message, control characters as \xNN, so that it stays one line. */
-static void copy_printable(char *out, size_t size, const char *text)
-{
-	static const char hex[] = "0123456789abcdef";
-	size_t n = 0;
-	for (const unsigned char *p = (const unsigned char *)text; *p != '\0'; p++) {
-		if (*p >= 0x20 && *p != 0x7f) {
-			if (n + 2 > size)
-				break;
-			out[n++] = (char)*p;
-		} else {
-			if (n + 5 > size)
-				break;
-			out[n++] = '\\';
-			out[n++] = 'x';
-			out[n++] = hex[*p >> 4];
-			out[n++] = hex[*p & 15];
-		}
-	}
-	out[n] = '\0';
-}
+#include "support/printable.h"
 
 static void __attribute__((format(printf, 2, 0)))
 set_message(struct error *err, const char *format, va_list args, const char *suffix)
@@ -35,7 +15,7 @@ set_message(struct error *err, const char *format, va_list args, const char *suf
 		n = 0;
 	if (suffix != NULL && (size_t)n < sizeof(text))
 		snprintf(text + n, sizeof(text) - (size_t)n, "%s", suffix);
-	copy_printable(err->message, sizeof(err->message), text);
+	printable_copy(err->message, sizeof(err->message), text);
 }
 
 int error_set(struct error *err, enum error_kind kind, int code, const char *format, ...)

@@ -9,6 +9,8 @@
 #include "support/buffer.h"
 #include "support/error.h"
 #include "support/memory.h"
+#include "support/printable.h"
+#include "support/utf8.h"
 
 struct stage {
 	const char *name;
@@ -49,14 +51,19 @@ static void put(struct report *report, const void *data, size_t len)
 static void put_json_text(struct buffer *out, const char *text, size_t len)
 {
 	buffer_add(out, "\"", 1);
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)text[i];
+	while (len > 0) {
+		unsigned char c = (unsigned char)*text;
+		size_t n = utf8_char_len(text, len);
 		if (c == '"' || c == '\\')
 			buffer_printf(out, "\\%c", c);
 		else if (c < 0x20 || c == 0x7f)
 			buffer_printf(out, "\\u%04x", c);
+		else if (n == 0)
+			buffer_add_text(out, "\\ufffd"); /* not UTF-8, which JSON is */
 		else
-			buffer_add(out, &c, 1);
+			buffer_add(out, text, n);
+		text += n != 0 ? n : 1;
+		len -= n != 0 ? n : 1;
 	}
 	buffer_add(out, "\"", 1);
 }
@@ -89,8 +96,10 @@ static void __attribute__((format(printf, 4, 0)))
 put_line(struct report *report, const char *type, const char *prefix, const char *format,
 	va_list args)
 {
+	char raw[2048];
 	char text[2048];
-	vsnprintf(text, sizeof(text), format, args);
+	vsnprintf(raw, sizeof(raw), format, args);
+	printable_copy(text, sizeof(text), raw);
 	if (report->mode == REPORT_JSON) {
 		put_json(report, type, NULL, text, strlen(text));
 		return;
@@ -129,11 +138,13 @@ void report_done(struct report *report)
 
 void report_stage(struct report *report, const char *name, const char *format, ...)
 {
+	char raw[1024];
 	char text[1024];
 	va_list args;
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	vsnprintf(raw, sizeof(raw), format, args);
 	va_end(args);
+	printable_copy(text, sizeof(text), raw);
 
 	report_done(report);
 	report->stages = array_grow(

@@ -23,8 +23,7 @@ static bool same_xattrs(const struct xattrs *a, const struct xattrs *b)
 
 static bool same_metadata(const struct inode *a, const struct inode *b)
 {
-	if (a->mode != b->mode || a->uid != b->uid || a->gid != b->gid || a->size != b->size ||
-		a->mtime_sec != b->mtime_sec || a->mtime_nsec != b->mtime_nsec)
+	if (a->mode != b->mode || a->uid != b->uid || a->gid != b->gid || a->size != b->size)
 		return false;
 	if (S_ISLNK(a->mode) && strcmp(a->target, b->target) != 0)
 		return false;
@@ -32,6 +31,11 @@ static bool same_metadata(const struct inode *a, const struct inode *b)
 		(a->device.major != b->device.major || a->device.minor != b->device.minor))
 		return false;
 	return same_xattrs(a->xattrs, b->xattrs);
+}
+
+static bool same_mtime(const struct inode *a, const struct inode *b)
+{
+	return a->mtime_sec == b->mtime_sec && a->mtime_nsec == b->mtime_nsec;
 }
 
 /* Whether two files of the same size hold the same bytes. */
@@ -78,7 +82,9 @@ static int inode_changed(const struct dentry *d, bool *changed, struct error *er
 	if (d->base == NULL || !same_names(d))
 		return 0;
 	if (d->inode != d->base) {
-		if (!same_metadata(d->inode, d->base))
+		bool is_root = d->parent == NULL;
+		if (!same_metadata(d->inode, d->base) ||
+			(!is_root && !same_mtime(d->inode, d->base)))
 			return 0;
 		if (S_ISREG(d->inode->mode)) {
 			bool same;

@@ -17,6 +17,7 @@ struct changes {
  * - an inode whose data, metadata or set of names changed is written under all its names;
  * - a name that is gone gets a whiteout, unless a directory above it is gone or no directory;
  * - the directories above a written name or whiteout are written, with their own metadata;
+ * - the root is written only for its owner, mode or attributes: its mtime is no change;
  * - a DENTRY_SCAFFOLD directory that the base lacks and that holds nothing is no change.
  * Content is compared only where metadata is equal. Returns 0 or a read error of a source.
  */

@@ -74,6 +74,9 @@ static void test_apply_of_diff(void **state)
 		random_changes(&random, b, 1 + i % 40);
 		assert_int_equal(changes_mark(b, &changes, &err), 0);
 		carry_over(b, a);
+		/* The root's mtime alone is no change. */
+		tree_root(a)->inode->mtime_sec = tree_root(b)->inode->mtime_sec;
+		tree_root(a)->inode->mtime_nsec = tree_root(b)->inode->mtime_nsec;
 		cleanup_free char *expected = dump(b);
 		cleanup_free char *found = dump(a);
 		assert_string_equal(found, expected);

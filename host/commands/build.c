@@ -1,0 +1,282 @@
+#include "commands/build.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "commands/guest_run.h"
+#include "support/fileio.h"
+#include "support/interrupt.h"
+#include "support/memory.h"
+#include "support/utf8.h"
+#include "tree/hostdir.h"
+#include "tree/tree.h"
+#include "tree/workdir.h"
+
+/* As much of a script as a line of the image's history takes. */
+#define HISTORY_MAX 1000
+
+static int open_base(const struct build_options *options, struct image **base, struct error *err)
+{
+	const struct build_spec *spec = options->spec;
+	if (spec->from_image == NULL) {
+		*base = image_scratch();
+		return 0;
+	}
+	const struct image_options image_options = {
+		.name = spec->from_image_name,
+		.tag = spec->from_image_tag,
+		.architecture = spec->architecture,
+		.report = options->report,
+	};
+	report_stage(options->report, "read", "%s", spec->from_image);
+	return image_open(spec->from_image, &image_options, base, err);
+}
+
+static int merge_layers(const struct image *base, struct tree *tree, struct error *err)
+{
+	for (size_t i = 0; i < base->layer_count; i++) {
+		const struct image_layer *layer = &base->layers[i];
+		char name[DIGEST_TEXT_SIZE];
+		int fd = fcntl(layer->tar_fd, F_DUPFD_CLOEXEC, 3);
+		if (fd < 0)
+			return error_set_errno(err, ERROR_INTERNAL, "cannot copy a descriptor");
+		digest_text(&layer->diff_id, name);
+		struct source *tar = source_from_fd(fd, layer->tar_offset, name);
+		int r = layer_apply(tree, tar, layer->tar_size, name, err);
+		if (r < 0)
+			return error_wrap(err, r, "layer %zu", i + 1);
+	}
+	tree_freeze(tree);
+	return 0;
+}
+
+static int copy_files(const struct build_options *options, struct tree *tree, struct error *err)
+{
+	const struct build_spec *spec = options->spec;
+	const struct hostdir_options hostdir_options = {
+		.uid = spec->uid,
+		.gid = spec->gid,
+		.keep_dirlinks = spec->keep_contents_dirlinks,
+		.report = options->report,
+	};
+	for (char **path = spec->copy_to_root; *path != NULL; path++) {
+		report_stage(options->report, "copy", "%s", *path);
+		int r = hostdir_copy_in(tree, *path, &hostdir_options, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int write_changes(struct tree *tree, int layer_fd, const struct layer_options *options,
+	struct build_result *result, struct error *err)
+{
+	int r = changes_mark(tree, &result->changes, err);
+	return r < 0 ? r : layer_write(tree, layer_fd, options, &result->layer, err);
+}
+
+/*
+ * Runs extraCommands on the new layer's files. Where a guest made them they are read back from
+ * the layer: the tree in memory never sees the guest's disk.
+ */
+static int run_extra_commands(const struct build_options *options, struct tree *tree,
+	int layer_fd, const struct build_result *result, struct error *err)
+{
+	const struct build_spec *spec = options->spec;
+	const struct workdir_options workdir_options = {
+		.uid = spec->uid, .gid = spec->gid, .report = options->report};
+	if (result->guest_ran) {
+		int fd = fcntl(layer_fd, F_DUPFD_CLOEXEC, 3);
+		if (fd < 0)
+			return error_set_errno(err, ERROR_INTERNAL, "cannot copy a descriptor");
+		tree_revert(tree);
+		int r = layer_apply(tree, source_from_fd(fd, 0, "the new layer"),
+			result->layer.size, "the new layer", err);
+		if (r < 0)
+			return r;
+	}
+	report_stage(options->report, "extra", "extraCommands on the host");
+	return workdir_run(tree, spec->extra_commands, &workdir_options, err);
+}
+
+/* Makes the new layer in an unnamed file. Returns its descriptor. */
+static int make_layer(const struct build_options *options, struct build_result *result,
+	struct error *err)
+{
+	const struct build_spec *spec = options->spec;
+	const struct layer_options layer_options = {
+		.mtime_max = options->has_source_date_epoch ? options->source_date_epoch
+							    : spec->created};
+	cleanup_tree struct tree *tree = tree_new();
+	cleanup_close int layer_fd = file_temporary(err);
+	if (layer_fd < 0)
+		return layer_fd;
+
+	int r = merge_layers(result->base, tree, err);
+	if (r == 0)
+		r = copy_files(options, tree, err);
+	if (r == 0 && spec->run_as_root != NULL)
+		r = guest_run(options, tree, layer_fd, &layer_options, result, err);
+	if (r < 0)
+		return r;
+
+	bool has_extra = spec->extra_commands[0] != '\0';
+	if (has_extra)
+		r = run_extra_commands(options, tree, layer_fd, result, err);
+	if (r < 0 || (result->guest_ran && !has_extra))
+		return r < 0 ? r : steal_fd(&layer_fd);
+
+	/* The guest's layer is a source of the tree by now: the last one needs a file of its own. */
+	report_stage(options->report, "pack", "the new layer");
+	cleanup_close int last_fd = file_temporary(err);
+	if (last_fd < 0)
+		return last_fd;
+	r = write_changes(tree, last_fd, &layer_options, result, err);
+	return r < 0 ? r : steal_fd(&last_fd);
+}
+
+/* The line of `docker history` for the new layer: which attributes made it, the last in full. */
+static char *history_line(const struct build_spec *spec)
+{
+	struct buffer line = {0};
+	const char *script = NULL;
+	if (spec->copy_to_root[0] != NULL)
+		buffer_add_text(&line, " copyToRoot");
+	if (spec->run_as_root != NULL) {
+		buffer_add_text(&line, " runAsRoot");
+		script = spec->run_as_root;
+	}
+	if (spec->extra_commands[0] != '\0') {
+		buffer_add_text(&line, " extraCommands");
+		script = script != NULL ? script : spec->extra_commands;
+	}
+	if (script != NULL) {
+		buffer_add_text(&line, ": ");
+		/* JSON is UTF-8; the script need not be. */
+		size_t left = strnlen(script, HISTORY_MAX);
+		while (left > 0) {
+			size_t n = utf8_char_len(script, left);
+			buffer_add(&line, n != 0 ? script : "?", n != 0 ? n : 1);
+			script += n != 0 ? n : 1;
+			left -= n != 0 ? n : 1;
+		}
+	}
+	cleanup_free char *words = buffer_steal_text(&line);
+	return xasprintf("layervm build%s", words);
+}
+
+/* A tag that stands for what is in the image: the first digits of its ID. */
+static int derive_tag(const struct image *base, const struct image_write_options *write_options,
+	char tag[static DIGEST_TEXT_SIZE], struct error *err)
+{
+	json_object *config = NULL;
+	int r = image_make_config(base, write_options, &config, err);
+	if (r < 0)
+		return r;
+	size_t len;
+	const char *text = json_object_to_json_string_length(
+		config, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
+	struct digest digest = digest_of(text, len);
+	json_object_put(config);
+	digest_hex(&digest, tag);
+	tag[32] = '\0';
+	return 0;
+}
+
+static int write_archive(const struct build_options *options, int layer_fd, int output,
+	struct build_result *result, struct error *err)
+{
+	const struct build_spec *spec = options->spec;
+	cleanup_free char *created_by = history_line(spec);
+	const struct image_new_layer layer = {
+		.fd = layer_fd,
+		.size = result->layer.size,
+		.diff_id = result->layer.diff_id,
+		.created_by = created_by,
+	};
+	struct image_write_options write_options = {
+		.architecture = spec->architecture,
+		.created = spec->created,
+		.config = spec->config,
+		.layer = &layer,
+		.compression = options->compression,
+	};
+	char derived[DIGEST_TEXT_SIZE];
+	int r = derive_tag(result->base, &write_options, derived, err);
+	if (r < 0)
+		return r;
+	result->tags = build_tags(options, derived);
+	write_options.tags = (const char *const *)result->tags;
+	report_stage(options->report, "write", "%s", options->output);
+	return image_write(output, result->base, &write_options, &result->written, err);
+}
+
+int build_run(const struct build_options *options, struct build_result *result, struct error *err)
+{
+	cleanup_output struct output *output = NULL;
+	int r = output_open(options->output, &output, err);
+	if (r == 0)
+		r = open_base(options, &result->base, err);
+	if (r < 0)
+		return r;
+	cleanup_close int layer_fd = make_layer(options, result, err);
+	if (layer_fd < 0)
+		return layer_fd;
+	r = write_archive(options, layer_fd, output_fd(output), result, err);
+	if (r == 0)
+		r = interrupt_check(err);
+	if (r == 0)
+		r = output_commit(output, err);
+	report_done(options->report);
+	return r;
+}
+
+void build_result_free(struct build_result *result)
+{
+	image_free(result->base);
+	if (result->tags != NULL)
+		build_tags_free(result->tags);
+	*result = (struct build_result){0};
+}
+
+static void report_summary(const struct build_options *options, const struct build_result *result)
+{
+	char id[DIGEST_TEXT_SIZE];
+	report_note(options->report, "layer     %llu entries (%llu changed, %llu deleted), %llu bytes",
+		(unsigned long long)result->layer.entries,
+		(unsigned long long)result->changes.written,
+		(unsigned long long)result->changes.whiteouts,
+		(unsigned long long)result->layer.size);
+	report_note(options->report, "image     %s", digest_text(&result->written.image_id, id));
+	for (char **tag = result->tags; *tag != NULL; tag++)
+		report_note(options->report, "tag       %s", *tag);
+}
+
+int command_build(int argc, char **argv)
+{
+	cleanup_build_options struct build_options *options = NULL;
+	struct build_result result = {0};
+	struct error err;
+	struct error late;
+	int r = build_options_parse(argc, argv, STDERR_FILENO, &options, &err);
+	if (r < 0) {
+		report_error(options->report, &err);
+		return error_exit_status(&err);
+	}
+	if (options->help) {
+		build_options_help(stdout);
+		return 0;
+	}
+	r = build_run(options, &result, &err);
+	if (r == 0)
+		report_summary(options, &result);
+	int m = build_write_metadata(options, &result, r < 0 ? &err : NULL, &late);
+	if (m < 0 && r == 0)
+		err = late;
+	if (r < 0 || m < 0)
+		report_error(options->report, &err);
+	build_result_free(&result);
+	return r < 0 || m < 0 ? error_exit_status(&err) : 0;
+}

@@ -1,0 +1,46 @@
+/*
+ * The main job, stage by stage: base image and files -> tree -> disk -> guest -> changes -> layer
+ * -> image archive. Every stage is one call into its folder.
+ */
+#ifndef LAYERVM_COMMANDS_BUILD_H
+#define LAYERVM_COMMANDS_BUILD_H
+
+#include <stdbool.h>
+
+#include "commands/build_options.h"
+#include "image/image.h"
+#include "layer/layer.h"
+#include "support/error.h"
+#include "tree/changes.h"
+#include "vm/vm.h"
+
+/* What came out, for the summary and the metadata file. */
+struct build_result {
+	struct image *base;           /* belongs to the result */
+	struct image_written written; /* of the archive */
+	struct layer_info layer;
+	struct changes changes;
+	char **tags; /* "name:tag", NULL at the end; belongs to the result; NULL: not so far */
+	bool guest_ran;
+	struct vm_outcome outcome; /* where guest_ran */
+};
+
+/*
+ * Builds the image; the output file appears on success only. The result is filled as far as the
+ * build came, and freed by build_result_free in every case.
+ */
+int build_run(const struct build_options *options, struct build_result *result,
+	struct error *err);
+void build_result_free(struct build_result *result);
+
+/*
+ * Writes --iidfile (on success) and --metadata-file (always), where they were asked for.
+ * failure: NULL on success, else how the build ended.
+ */
+int build_write_metadata(const struct build_options *options, const struct build_result *result,
+	const struct error *failure, struct error *err);
+
+/* `layervm build`: all of it, messages included. Returns the exit status. */
+int command_build(int argc, char **argv);
+
+#endif

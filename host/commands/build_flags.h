@@ -1,0 +1,66 @@
+/*
+ * The flags of `layervm build`: one table, from which getopt's tables and --help are made
+ * (build_argv.c). Seen by the files of build_options.h only.
+ */
+#ifndef LAYERVM_COMMANDS_BUILD_FLAGS_H
+#define LAYERVM_COMMANDS_BUILD_FLAGS_H
+
+#include <stdlib.h>
+
+#include "commands/build_options.h"
+
+enum progress { PROGRESS_AUTO, PROGRESS_PLAIN, PROGRESS_TTY, PROGRESS_JSON };
+
+struct flag;
+
+/* A flag that waits for the spec. */
+struct pending_flag {
+	const struct flag *flag;
+	const char *value; /* in argv; NULL: it takes none */
+};
+
+/* What is known while flags are read. */
+struct build_flags {
+	struct build_options *options;
+	const char *spec_path; /* in argv; NULL: no SPEC.json was named */
+	enum progress progress;
+	bool quiet;
+	bool compression_given;
+	bool copies_given;
+	bool run_given;
+	bool extra_commands_given;
+	struct pending_flag *pending; /* in the order of argv */
+	size_t pending_count;
+	size_t pending_capacity;
+};
+
+struct flag {
+	const char *name;     /* NULL: no flag but a heading, which help holds */
+	char letter;          /* '\0': none */
+	bool over_spec;       /* waits for the spec */
+	const char *argument; /* NULL: takes none */
+	const char *help;
+	/* What the flag does; both are NULL for --help. config sets a part of the spec's config. */
+	int (*take)(struct build_flags *flags, const char *value, struct error *err);
+	int (*config)(struct build_spec *spec, const char *value, struct error *err);
+};
+
+#define BUILD_FLAG_COUNT 40
+extern const struct flag build_flag_table[BUILD_FLAG_COUNT];
+
+/*
+ * Reads argv: flags of the run are set at once, those of the spec are put into pending. Ends
+ * early at --help. Errors are ERROR_USAGE and begin with the flag.
+ */
+int build_flags_collect(struct build_flags *flags, int argc, char **argv, struct error *err);
+
+/* Lays the pending flags over options->spec. */
+int build_flags_apply(struct build_flags *flags, struct error *err);
+
+static inline void cleanup_build_flags_fn(struct build_flags *flags)
+{
+	free(flags->pending);
+}
+#define cleanup_build_flags __attribute__((cleanup(cleanup_build_flags_fn)))
+
+#endif

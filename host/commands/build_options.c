@@ -1,0 +1,214 @@
+#include "commands/build_options.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "commands/build_flags.h"
+#include "commands/flag_values.h"
+#include "spec/json_text.h"
+#include "support/memory.h"
+
+#define LOG_LIMIT_DEFAULT (1ull << 30)
+
+static enum report_mode report_mode(const struct build_flags *flags, int fd)
+{
+	if (flags->quiet)
+		return REPORT_QUIET;
+	switch (flags->progress) {
+	case PROGRESS_PLAIN:
+		return REPORT_PLAIN;
+	case PROGRESS_TTY:
+		return REPORT_TTY;
+	case PROGRESS_JSON:
+		return REPORT_JSON;
+	case PROGRESS_AUTO:
+		break;
+	}
+	const char *term = getenv("TERM");
+	bool dumb = term == NULL || strcmp(term, "dumb") == 0;
+	return isatty(fd) && !dumb ? REPORT_TTY : REPORT_PLAIN;
+}
+
+/* The three outputs have three paths, and standard output is one of them at most. */
+static int check_outputs(const struct build_options *options, struct error *err)
+{
+	if (options->output == NULL)
+		return error_set(err, ERROR_USAGE, EINVAL,
+			"--output: is missing; -o FILE names the archive to write, -o - is "
+			"standard "
+			"output");
+	const struct {
+		const char *flag;
+		const char *path;
+	} outputs[] = {
+		{"--output", options->output},
+		{"--iidfile", options->iidfile},
+		{"--metadata-file", options->metadata_file},
+	};
+	for (size_t i = 1; i < 3; i++) {
+		for (size_t j = 0; j < i && outputs[i].path != NULL; j++) {
+			if (outputs[j].path == NULL ||
+				strcmp(outputs[i].path, outputs[j].path) != 0)
+				continue;
+			return error_set(err, ERROR_USAGE, EINVAL, "%s: is %s, as %s is",
+				outputs[i].flag, outputs[i].path, outputs[j].flag);
+		}
+	}
+	if (strcmp(options->output, "-") == 0 && isatty(STDOUT_FILENO))
+		return error_set(err, ERROR_USAGE, EINVAL,
+			"--output: standard output is a terminal, which no archive is written to");
+	return 0;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t len = strlen(text), end_len = strlen(end);
+	return len > end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+static enum image_compression compression_of(const char *path)
+{
+	if (ends_with(path, ".gz") || ends_with(path, ".tgz"))
+		return IMAGE_GZIP;
+	return ends_with(path, ".zst") ? IMAGE_ZSTD : IMAGE_PLAIN;
+}
+
+/*
+ * The flag, then the environment, then the spec's created. "now" gives way to both of the first
+ * (reproducible-builds.org, SOURCE_DATE_EPOCH: it stands for the current time).
+ */
+static int resolve_epoch(struct build_options *options, struct error *err)
+{
+	const char *text = getenv("SOURCE_DATE_EPOCH");
+	if (!options->has_source_date_epoch && text != NULL && *text != '\0') {
+		uint64_t seconds = 0;
+		int r = value_number(
+			text, 0, SPEC_TIME_MAX, "a number of seconds since 1970", &seconds, err);
+		if (r < 0)
+			return error_wrap(err, r, "SOURCE_DATE_EPOCH (environment)");
+		options->has_source_date_epoch = true;
+		options->source_date_epoch = (int64_t)seconds;
+	}
+	if (!options->has_source_date_epoch)
+		options->source_date_epoch = options->spec->created;
+	else if (options->spec->created_now)
+		options->spec->created = options->source_date_epoch;
+	return 0;
+}
+
+static bool same_tag(const struct build_tag *a, const struct build_tag *b)
+{
+	if (strcmp(a->name, b->name) != 0)
+		return false;
+	return a->tag == NULL || b->tag == NULL ? a->tag == b->tag : strcmp(a->tag, b->tag) == 0;
+}
+
+/* Without -t the spec's own; with it, each once. */
+static void settle_tags(struct build_options *options)
+{
+	const struct build_spec *spec = options->spec;
+	if (options->tag_count == 0) {
+		options->tags = xcalloc(1, sizeof(*options->tags));
+		options->tags[options->tag_count++] = (struct build_tag){
+			.name = xstrdup(spec->name),
+			.tag = spec->tag != NULL ? xstrdup(spec->tag) : NULL,
+		};
+	}
+	size_t kept = 0;
+	for (size_t i = 0; i < options->tag_count; i++) {
+		bool again = false;
+		for (size_t j = 0; j < kept && !again; j++)
+			again = same_tag(&options->tags[i], &options->tags[j]);
+		if (again) {
+			free(options->tags[i].name);
+			free(options->tags[i].tag);
+		} else {
+			options->tags[kept++] = options->tags[i];
+		}
+	}
+	options->tag_count = kept;
+}
+
+static int settle(const struct build_flags *flags, struct error *err)
+{
+	struct build_options *options = flags->options;
+	struct build_spec *spec = options->spec;
+	if (flags->spec_path != NULL && strcmp(flags->spec_path, "-") == 0 &&
+		spec->from_image != NULL && strcmp(spec->from_image, "-") == 0)
+		return error_set(err, ERROR_USAGE, EINVAL,
+			"--from: standard input is the spec's, it cannot be the base image's too");
+	int r = spec_check(spec, err);
+	if (r < 0)
+		return r;
+	if ((spec->from_image_name == NULL) != (spec->from_image_tag == NULL))
+		report_warning(options->report, "%s: has no effect without %s",
+			spec->from_image_name != NULL ? "fromImageName" : "fromImageTag",
+			spec->from_image_name != NULL ? "fromImageTag" : "fromImageName");
+	settle_tags(options);
+	if (!flags->compression_given)
+		options->compression = compression_of(options->output);
+	return resolve_epoch(options, err);
+}
+
+int build_options_parse(
+	int argc, char **argv, int report_fd, struct build_options **out, struct error *err)
+{
+	struct build_options *options = xcalloc(1, sizeof(*options));
+	options->spec = spec_new();
+	options->cpus = 1;
+	options->log_limit = LOG_LIMIT_DEFAULT;
+	*out = options;
+
+	cleanup_build_flags struct build_flags flags = {.options = options};
+	int r = build_flags_collect(&flags, argc, argv, err);
+	options->report = report_new(report_mode(&flags, report_fd), report_fd);
+	if (r < 0 || options->help)
+		return r;
+	if (flags.spec_path == NULL && flags.pending_count == 0)
+		return error_set(err, ERROR_USAGE, EINVAL,
+			"neither SPEC.json nor flags say what to build; see layervm build --help");
+	r = check_outputs(options, err);
+	if (r == 0 && flags.spec_path != NULL)
+		r = spec_read(flags.spec_path, options->spec, options->report, err);
+	if (r == 0)
+		r = build_flags_apply(&flags, err);
+	return r < 0 ? r : settle(&flags, err);
+}
+
+char **build_tags(const struct build_options *options, const char *derived)
+{
+	char **tags = xcalloc(options->tag_count + 1, sizeof(*tags));
+	for (size_t i = 0; i < options->tag_count; i++) {
+		const struct build_tag *tag = &options->tags[i];
+		tags[i] = xasprintf("%s:%s", tag->name, tag->tag != NULL ? tag->tag : derived);
+	}
+	return tags;
+}
+
+void build_tags_free(char **tags)
+{
+	if (tags == NULL)
+		return;
+	for (char **tag = tags; *tag != NULL; tag++)
+		free(*tag);
+	free(tags);
+}
+
+void build_options_free(struct build_options *options)
+{
+	if (options == NULL)
+		return;
+	for (size_t i = 0; i < options->tag_count; i++) {
+		free(options->tags[i].name);
+		free(options->tags[i].tag);
+	}
+	free(options->tags);
+	free(options->output);
+	free(options->iidfile);
+	free(options->metadata_file);
+	free(options->keep);
+	spec_free(options->spec);
+	report_free(options->report);
+	free(options);
+}

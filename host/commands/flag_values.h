@@ -1,0 +1,38 @@
+/* Values of flags: numbers, sizes, times, command lines, scripts. Messages do not name the flag. */
+#ifndef LAYERVM_COMMANDS_FLAG_VALUES_H
+#define LAYERVM_COMMANDS_FLAG_VALUES_H
+
+#include <json-c/json.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "support/error.h"
+
+/* A decimal number from min to max. what: for the message, such as "a number of seconds". */
+int value_number(const char *text, uint64_t min, uint64_t max, const char *what, uint64_t *value,
+	struct error *err);
+
+/* MiB: a number alone, or with M, G or T, each with iB or B after it, in any case. */
+int value_mebibytes(
+	const char *text, uint64_t min, uint64_t max, uint64_t *value, struct error *err);
+
+/* Seconds: a number alone, or with s, m or h. */
+int value_seconds(const char *text, uint64_t max, uint64_t *value, struct error *err);
+
+/* One of count words; *index: which. The error lists them. */
+int value_choice(
+	const char *text, const char *const *words, size_t count, size_t *index, struct error *err);
+
+/*
+ * A command as a Dockerfile has it: a JSON list of strings is taken as it is, any other text is
+ * for /bin/sh -c. The caller owns *value.
+ */
+int value_command(const char *text, json_object **value, struct error *err);
+
+/* The whole of a file without NUL bytes, of SPEC_TEXT_MAX at most. The caller frees *value. */
+int value_script_file(const char *path, char **value, struct error *err);
+
+/* A script: the content of a file where text names one, else text itself. The caller frees it. */
+int value_script(const char *text, char **value, struct error *err);
+
+#endif

@@ -1,0 +1,57 @@
+/* layervm: subcommands. Only this file's main ends the program. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "commands/build.h"
+#include "support/error.h"
+#include "support/interrupt.h"
+
+struct command {
+	const char *name;
+	const char *help;
+	int (*run)(int argc, char **argv); /* argv[0] is the command's name */
+};
+
+static const struct command commands[] = {
+	{"build", "run a script as root on a base image and write the new image", command_build},
+};
+
+static void print_usage(FILE *out)
+{
+	fputs("Usage: layervm COMMAND [ARGUMENTS]\n\n"
+	      "Builds the part of a container image that needs root, in a throwaway virtual\n"
+	      "machine: no daemon, no host root, no mounts.\n\nCommands:\n",
+		out);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
+	fputs("\n`layervm COMMAND --help` tells more; so do layervm(1) and layervm-spec(5).\n", out);
+}
+
+int main(int argc, char **argv)
+{
+	struct error err;
+	if (argc < 2) {
+		fputs("layervm: usage: name a command; `layervm --help` lists them\n", stderr);
+		return 125;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		print_usage(stdout);
+		return 0;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		puts("layervm " LAYERVM_VERSION);
+		return 0;
+	}
+	if (interrupt_setup(&err) < 0) {
+		fprintf(stderr, "layervm: %s: %s\n", error_kind_name(err.kind), err.message);
+		return error_exit_status(&err);
+	}
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	}
+	error_set(&err, ERROR_USAGE, 22, "no command \"%s\"; `layervm --help` lists them", argv[1]);
+	fprintf(stderr, "layervm: %s: %s\n", error_kind_name(err.kind), err.message);
+	return error_exit_status(&err);
+}
