@@ -1,0 +1,242 @@
+#include "image/archive_index.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "image/range.h"
+#include "support/buffer.h"
+#include "support/memory.h"
+
+#define TAR_BLOCK 512u
+
+/*
+ * Adds the parts of a name to a normalised one. Returns whether it stays inside the root; ".."
+ * above the root does not.
+ */
+static bool add_parts(struct buffer *path, const char *name)
+{
+	while (*name != '\0') {
+		size_t len = strcspn(name, "/");
+		if (len == 2 && memcmp(name, "..", 2) == 0) {
+			if (path->len == 0)
+				return false;
+			while (path->len > 0 && path->data[path->len - 1] != '/')
+				path->len--;
+			if (path->len > 0)
+				path->len--;
+		} else if (len != 0 && !(len == 1 && name[0] == '.')) {
+			if (path->len > 0)
+				buffer_add(path, "/", 1);
+			buffer_add(path, name, len);
+		}
+		name += len;
+		if (*name == '/')
+			name++;
+	}
+	return true;
+}
+
+/* A normalised name, which the caller frees; NULL where it leads out of the archive's root. */
+static char *normalise(const char *name)
+{
+	cleanup_buffer struct buffer path = {0};
+	if (!add_parts(&path, name))
+		return NULL;
+	return buffer_steal_text(&path);
+}
+
+/* What a symlink leads to; NULL where that is outside. name: the link's own, normalised. */
+static char *normalise_target(const char *name, const char *target)
+{
+	cleanup_buffer struct buffer path = {0};
+	const char *slash = strrchr(name, '/');
+	if (target[0] != '/' && slash != NULL)
+		buffer_add(&path, name, (size_t)(slash - name));
+	if (!add_parts(&path, target))
+		return NULL;
+	return buffer_steal_text(&path);
+}
+
+/* Names may be in the local encoding or in UTF-8; in the C locale one of the two is NULL. */
+static const char *either(const char *local, const char *utf8)
+{
+	return local != NULL ? local : utf8;
+}
+
+/* Fills a member in from its header. Returns false for a name that nothing can refer to. */
+static bool read_member(struct archive_entry *entry, uint64_t offset, struct member *member)
+{
+	const char *name =
+		either(archive_entry_pathname(entry), archive_entry_pathname_utf8(entry));
+	const char *hardlink =
+		either(archive_entry_hardlink(entry), archive_entry_hardlink_utf8(entry));
+	const char *symlink =
+		either(archive_entry_symlink(entry), archive_entry_symlink_utf8(entry));
+	char *normal = name != NULL ? normalise(name) : NULL;
+	if (normal == NULL)
+		return false;
+	*member = (struct member){.name = normal, .offset = offset};
+	member->is_link = hardlink != NULL || archive_entry_filetype(entry) == S_IFLNK;
+	if (hardlink != NULL) {
+		member->target = normalise(hardlink);
+	} else if (member->is_link) {
+		member->target = symlink != NULL ? normalise_target(normal, symlink) : NULL;
+	} else if (archive_entry_filetype(entry) == S_IFREG) {
+		member->is_file = archive_entry_sparse_count(entry) == 0;
+		member->size = (uint64_t)archive_entry_size(entry);
+	}
+	return true;
+}
+
+static void free_member(struct member *member)
+{
+	free(member->name);
+	free(member->target);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct member *x = a;
+	const struct member *y = b;
+	int order = strcmp(x->name, y->name);
+	if (order != 0)
+		return order;
+	return x->order < y->order ? -1 : x->order > y->order;
+}
+
+/* Sorts the members, and of those with one name keeps the last, as unpacking would. */
+static void sort_members(struct archive_index *index)
+{
+	if (index->count == 0)
+		return;
+	qsort(index->members, index->count, sizeof(*index->members), by_name);
+	size_t kept = 0;
+	for (size_t i = 0; i < index->count; i++) {
+		bool is_last = i + 1 == index->count ||
+			       strcmp(index->members[i].name, index->members[i + 1].name) != 0;
+		if (is_last)
+			index->members[kept++] = index->members[i];
+		else
+			free_member(&index->members[i]);
+	}
+	index->count = kept;
+}
+
+/*
+ * Whether there is an end marker (POSIX, pax, "ustar Interchange Format") where libarchive found
+ * the end: it stops at zeros as at the end of the file. One block of the two is enough, as for
+ * tar(1).
+ */
+static bool is_end_marked(uint64_t offset, uint64_t size)
+{
+	return size >= TAR_BLOCK && offset <= size - TAR_BLOCK;
+}
+
+static int read_members(struct archive_index *index, struct archive *archive, struct range *range,
+	uint64_t size, struct error *err)
+{
+	size_t capacity = 0;
+	for (size_t order = 0;; order++) {
+		struct archive_entry *entry;
+		int r = archive_read_next_header(archive, &entry);
+		if (r == ARCHIVE_EOF) {
+			index->has_end = is_end_marked(
+				(uint64_t)archive_read_header_position(archive), size);
+			return 0;
+		}
+		if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
+			return range_error(range, archive);
+		if (order == INDEX_MEMBERS_MAX) {
+			index->is_cut = true;
+			return 0;
+		}
+		index->members = array_grow(
+			index->members, index->count, &capacity, sizeof(*index->members));
+		/* All header blocks of the entry are consumed and none of its data is. */
+		struct member *member = &index->members[index->count];
+		if (!read_member(entry, (uint64_t)archive_filter_bytes(archive, 0), member))
+			continue;
+		member->order = order;
+		index->count++;
+		if (member->is_file &&
+			(member->offset > size || member->size > size - member->offset))
+			return error_set(err, ERROR_INPUT, EINVAL,
+				"%s: ends at byte %llu, within its member %s of %llu bytes",
+				index->path, (unsigned long long)size, member->name,
+				(unsigned long long)member->size);
+	}
+}
+
+int index_read(
+	int fd, uint64_t size, const char *path, struct archive_index *index, struct error *err)
+{
+	*index = (struct archive_index){.fd = fd, .path = path};
+	cleanup_free uint8_t *buffer = xmalloc(RANGE_CHUNK);
+	struct range range = {.fd = fd, .end = size, .name = path, .err = err, .buffer = buffer};
+	cleanup_archive_read struct archive *archive = archive_read_new();
+	if (archive == NULL)
+		return error_set(err, ERROR_INTERNAL, ENOMEM, "libarchive is out of memory");
+	archive_read_support_format_tar(archive);
+	/* Opening recognises the format. */
+	if (range_open(&range, archive) != ARCHIVE_OK && range.result == 0)
+		return error_set(err, ERROR_INPUT, EINVAL,
+			"%s: is no tar, neither plain nor compressed with gzip, zstd, xz or bzip2",
+			path);
+	int r = range.result;
+	if (r == 0)
+		r = read_members(index, archive, &range, size, err);
+	if (r == 0 && index->count == 0)
+		r = error_set(err, ERROR_INPUT, EINVAL, "%s: is a tar without members", path);
+	if (r < 0)
+		index_free(index);
+	sort_members(index);
+	return r;
+}
+
+void index_free(struct archive_index *index)
+{
+	for (size_t i = 0; i < index->count; i++)
+		free_member(&index->members[i]);
+	free(index->members);
+	index->members = NULL;
+	index->count = 0;
+}
+
+static int compare_name(const void *key, const void *member)
+{
+	return strcmp(key, ((const struct member *)member)->name);
+}
+
+const struct member *index_find(const struct archive_index *index, const char *name)
+{
+	cleanup_free char *normal = normalise(name);
+	if (normal == NULL || index->count == 0)
+		return NULL;
+	return bsearch(normal, index->members, index->count, sizeof(*index->members), compare_name);
+}
+
+int index_resolve(const struct archive_index *index, const char *name, const struct member **out,
+	struct error *err)
+{
+	const struct member *member = index_find(index, name);
+	for (unsigned links = 0; member != NULL && member->is_link; links++) {
+		if (links == INDEX_LINKS_MAX)
+			return error_set(err, ERROR_INPUT, ELOOP,
+				"%s: %s leads through more than %u links", index->path, name,
+				INDEX_LINKS_MAX);
+		member = member->target != NULL ? index_find(index, member->target) : NULL;
+	}
+	if (member == NULL)
+		return error_set(err, ERROR_INPUT, ENOENT,
+			"%s: has no member %s, or only a link to nowhere of that name", index->path,
+			name);
+	if (!member->is_file)
+		return error_set(err, ERROR_INPUT, EINVAL,
+			"%s: its member %s is no regular file in one piece", index->path, name);
+	*out = member;
+	return 0;
+}

@@ -1,0 +1,237 @@
+/* The config document of the new image: what FROM inherits, what the spec says, its history. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "image/config_check.h"
+#include "image/env.h"
+#include "image/image.h"
+#include "image/json_safe.h"
+#include "support/memory.h"
+
+#define NO_HISTORY "history missing in the base image"
+#define ROOTFS_HISTORY "imported from a root file system tar"
+
+/*
+ * Keys of the base's document that do not go on: those that are made anew, and those that tell of
+ * the container or the build which the base came from.
+ */
+static const char *const dropped_keys[] = {
+	/* Made anew; the variant is kept for the same architecture. */
+	"config",
+	"created",
+	"architecture",
+	"os",
+	"rootfs",
+	"history",
+	"variant",
+	/* The container that was committed. */
+	"container",
+	"container_config",
+	"docker_version",
+	/* Links of the image format before Docker 1.10. */
+	"id",
+	"parent",
+	"throwaway",
+	/* How BuildKit made the base. */
+	"moby.buildkit.buildinfo.v1",
+	"moby.buildkit.cache.v0",
+};
+
+/* Keys of the base's `config` that FROM does not pass on. */
+static const char *const dropped_config_keys[] = {
+	"Image",   /* the image that the base was built from */
+	"OnBuild", /* triggers are meant for the next build only */
+};
+
+static bool is_listed(const char *key, const char *const *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(list[i], key) == 0)
+			return true;
+	}
+	return false;
+}
+#define IS_LISTED(key, list) is_listed(key, list, sizeof(list) / sizeof((list)[0]))
+
+static json_object *get(json_object *object, const char *key)
+{
+	json_object *value = NULL;
+	if (object != NULL)
+		json_object_object_get_ex(object, key, &value);
+	return value;
+}
+
+static void add_text(json_object *object, const char *key, const char *text)
+{
+	json_object_object_add(object, key, json_object_new_string(text));
+}
+
+/* RFC 3339 in UTC, which has years of four digits. */
+static int format_time(int64_t seconds, char *text, size_t size, struct error *err)
+{
+	time_t t = (time_t)seconds;
+	struct tm tm;
+	if (gmtime_r(&t, &tm) == NULL || tm.tm_year < -1900 || tm.tm_year > 9999 - 1900)
+		return error_set(err, ERROR_SPEC, ERANGE,
+			"created: %lld seconds since 1970 are outside of the years 0 to 9999",
+			(long long)seconds);
+	char date[32];
+	strftime(date, sizeof(date), "%m-%dT%H:%M:%SZ", &tm);
+	snprintf(text, size, "%04d-%s", tm.tm_year + 1900, date);
+	return 0;
+}
+
+static json_object *merge_labels(json_object *base, json_object *spec)
+{
+	json_object *merged = json_object_new_object();
+	json_object *const sources[] = {base, spec};
+	for (size_t i = 0; i < 2; i++) {
+		if (sources[i] == NULL)
+			continue;
+		json_object_object_foreach(sources[i], key, value)
+			json_object_object_add(merged, key, json_object_get(value));
+	}
+	return merged;
+}
+
+static json_object *merge_config(json_object *base, json_object *spec)
+{
+	json_object *merged = json_object_new_object();
+	if (base != NULL) {
+		json_object_object_foreach(base, key, value)
+		{
+			if (!IS_LISTED(key, dropped_config_keys))
+				json_object_object_add(merged, key, json_object_get(value));
+		}
+	}
+	if (spec == NULL)
+		return merged;
+	/* The base's command is made for the base's entry point. */
+	if (get(spec, "Entrypoint") != NULL && get(spec, "Cmd") == NULL)
+		json_object_object_del(merged, "Cmd");
+	json_object_object_foreach(spec, name, given)
+	{
+		if (given == NULL)
+			continue;
+		if (strcmp(name, "Env") == 0)
+			json_object_object_add(merged, name, env_merge(get(base, name), given));
+		else if (strcmp(name, "Labels") == 0)
+			json_object_object_add(merged, name, merge_labels(get(base, name), given));
+		else
+			json_object_object_add(merged, name, json_object_get(given));
+	}
+	return merged;
+}
+
+static json_object *history_entry(
+	const char *created, const char *created_by, const char *comment, bool is_empty)
+{
+	json_object *entry = json_object_new_object();
+	add_text(entry, "created", created);
+	if (created_by != NULL)
+		add_text(entry, "created_by", created_by);
+	if (comment != NULL)
+		add_text(entry, "comment", comment);
+	if (is_empty)
+		json_object_object_add(entry, "empty_layer", json_object_new_boolean(true));
+	return entry;
+}
+
+/* A copy of the entry that says it made no layer. */
+static json_object *as_empty(json_object *entry)
+{
+	json_object *copy = json_object_new_object();
+	json_object_object_foreach(entry, key, value)
+		json_object_object_add(copy, key, json_object_get(value));
+	json_object_object_add(copy, "empty_layer", json_object_new_boolean(true));
+	return copy;
+}
+
+/*
+ * The base's history, brought into line with its layers, which readers rely on: entries beyond
+ * the last layer become empty ones, layers without an entry get one.
+ */
+static json_object *base_history(const struct image *base, const char *created)
+{
+	json_object *history = json_object_new_array();
+	json_object *old = get(base->config, "history");
+	size_t count = old != NULL ? json_object_array_length(old) : 0;
+	size_t layers = 0;
+	for (size_t i = 0; i < count; i++) {
+		json_object *entry = json_object_array_get_idx(old, i);
+		bool is_empty = json_object_get_boolean(get(entry, "empty_layer"));
+		if (!is_empty && layers == base->layer_count) {
+			json_object_array_add(history, as_empty(entry));
+			continue;
+		}
+		if (!is_empty)
+			layers++;
+		json_object_array_add(history, json_object_get(entry));
+	}
+	const char *comment = base->from_rootfs ? ROOTFS_HISTORY : NO_HISTORY;
+	for (; layers < base->layer_count; layers++)
+		json_object_array_add(history, history_entry(created, NULL, comment, false));
+	return history;
+}
+
+static json_object *make_history(
+	const struct image *base, const struct image_write_options *options, const char *created)
+{
+	json_object *history = base_history(base, created);
+	const struct image_new_layer *layer = options->layer;
+	json_object_array_add(
+		history, history_entry(created, layer != NULL ? layer->created_by : "layervm build",
+				 NULL, layer == NULL));
+	return history;
+}
+
+static json_object *make_rootfs(const struct image *base, const struct image_write_options *options)
+{
+	char text[DIGEST_TEXT_SIZE];
+	json_object *ids = json_object_new_array();
+	for (size_t i = 0; i < base->layer_count; i++)
+		json_object_array_add(
+			ids, json_object_new_string(digest_text(&base->layers[i].diff_id, text)));
+	if (options->layer != NULL)
+		json_object_array_add(
+			ids, json_object_new_string(digest_text(&options->layer->diff_id, text)));
+	json_object *rootfs = json_object_new_object();
+	json_object_object_add(rootfs, "diff_ids", ids);
+	add_text(rootfs, "type", "layers");
+	return rootfs;
+}
+
+int image_make_config(const struct image *base, const struct image_write_options *options,
+	json_object **out, struct error *err)
+{
+	char created[64];
+	int r = format_time(options->created, created, sizeof(created), err);
+	if (r == 0)
+		r = config_check_part(options->config, "config", ERROR_SPEC, err);
+	if (r < 0)
+		return r;
+	cleanup_json json_object *document = json_object_new_object();
+	json_object_object_foreach(base->config, key, value)
+	{
+		if (!IS_LISTED(key, dropped_keys))
+			json_object_object_add(document, key, json_object_get(value));
+	}
+	const char *architecture = json_object_get_string(get(base->config, "architecture"));
+	json_object *variant = get(base->config, "variant");
+	if (variant != NULL && architecture != NULL &&
+		strcmp(architecture, options->architecture) == 0)
+		json_object_object_add(document, "variant", json_object_get(variant));
+	add_text(document, "architecture", options->architecture);
+	add_text(document, "created", created);
+	add_text(document, "os", "linux");
+	json_object_object_add(
+		document, "config", merge_config(get(base->config, "config"), options->config));
+	json_object_object_add(document, "history", make_history(base, options, created));
+	json_object_object_add(document, "rootfs", make_rootfs(base, options));
+	if (!json_sorted(document, out))
+		return error_set(err, ERROR_SPEC, EINVAL,
+			"config: is nested deeper than the limit of %d", JSON_DEPTH_MAX);
+	return 0;
+}

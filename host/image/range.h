@@ -1,0 +1,46 @@
+/* A part of a file as libarchive reads it: by offset, so that threads can share a descriptor. */
+#ifndef LAYERVM_IMAGE_RANGE_H
+#define LAYERVM_IMAGE_RANGE_H
+
+#include <archive.h>
+#include <stdint.h>
+
+#include "support/digest.h"
+#include "support/error.h"
+
+/* Bytes read at once, and how often a long read asks whether it was interrupted. */
+#define RANGE_CHUNK (256u << 10)
+
+struct range {
+	int fd;
+	uint64_t offset;       /* of the next byte to read */
+	uint64_t end;          /* of the last one, and one more */
+	const char *name;      /* for messages */
+	struct hasher *hasher; /* is fed with all that is read; NULL: parts may be skipped */
+	struct error *err;     /* where a failed read leaves its words */
+	int result;            /* 0, or the negative errno value of the failed read */
+	uint8_t *buffer;       /* RANGE_CHUNK bytes */
+};
+
+/*
+ * Opens the range with an archive whose formats and filters are set already. The range outlives
+ * the archive. Errors of libarchive itself are told by range_error.
+ */
+int range_open(struct range *range, struct archive *archive);
+
+/*
+ * The error after a call of libarchive failed: the range's own, or an ERROR_INPUT with
+ * libarchive's words. Returns the negative errno value.
+ */
+int range_error(struct range *range, struct archive *archive);
+
+/* Feeds the hasher with what nobody has read. */
+int range_drain(struct range *range);
+
+static inline void cleanup_archive_read_fn(struct archive **archive)
+{
+	archive_read_free(*archive);
+}
+#define cleanup_archive_read __attribute__((cleanup(cleanup_archive_read_fn)))
+
+#endif

@@ -1,0 +1,559 @@
+/* image_open on damaged and hostile archives: one clear error, or the same image as before. */
+#include "image_builder.h"
+
+#include <errno.h>
+
+#include "image/archive_index.h"
+#include "image/inflate.h"
+#include "image/json_safe.h"
+
+/* A docker archive with the given manifest.json beside a right config and layer. */
+static struct buffer docker_with(const char *manifest)
+{
+	struct buffer bytes = {0};
+	cleanup_buffer struct buffer layer = make_layer("x");
+	cleanup_free char *config = make_config("", &layer, 1);
+	struct archive *archive = builder_new(&bytes, archive_write_set_format_ustar);
+	builder_file(archive, "layer.tar", layer.data, layer.len);
+	builder_text(archive, "c.json", config);
+	builder_link(archive, "loop", "pool", false);
+	builder_link(archive, "pool", "./loop", false);
+	builder_link(archive, "self", "self", true);
+	builder_link(archive, "out", "../../etc/passwd", false);
+	builder_link(archive, "dangling", "nothing", false);
+	builder_text(archive, "manifest.json", manifest);
+	builder_end(archive);
+	return bytes;
+}
+
+#define LAYERS(list) "[{\"Config\":\"c.json\",\"Layers\":" list "}]"
+
+static void test_manifests(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *manifest;
+		const char *words; /* NULL: it is right */
+	} cases[] = {
+		{LAYERS("[\"layer.tar\"]"), NULL},
+		{" \n" LAYERS("[\"layer.tar\"]") "\n", NULL},
+		{"", "no valid JSON"},
+		{"[", "no valid JSON"},
+		{"null", "document: expected an array, found null"},
+		{"{}", "document: expected an array, found an object"},
+		{"[]", "lists no image"},
+		{"[null]", "image: expected an object, found null"},
+		{"[[]]", "image: expected an object, found an array"},
+		{"[{}]", "Config: expected a string, found null"},
+		{"[{\"Config\":3}]", "Config: expected a string, found a number"},
+		{"[{\"Config\":\"nowhere\"}]", "has no member nowhere"},
+		{"[{\"Config\":\"\"}]", "has no member "},
+		{"[{\"Config\":\"layer.tar\"}]", "no valid JSON"},
+		{"[{\"Config\":\"c.json\"}]", "lists 0 layers, but the image config has 1"},
+		{"[{\"Config\":\"c.json\",\"RepoTags\":\"x\"}]",
+			"RepoTags: expected an array, found a string"},
+		{"[{\"Config\":\"c.json\",\"RepoTags\":[null]}]",
+			"RepoTags: expected a string, found null"},
+		{"[{\"Config\":\"c.json\",\"Config\":\"c.json\"}]", "the same key twice"},
+		{"[{\"Config\":\"c.json\\u0000\"}]", "a string has a NUL byte in it"},
+		{"[{'Config':1}]", "no valid JSON"},
+		{"[] x", "no valid JSON at byte 3"},
+		{"[]]", "no valid JSON at byte 2"},
+		{"[/* */]", "no valid JSON"},
+		{"[NaN]", "no valid JSON"},
+		{"[TRUE]", "no valid JSON"},
+		{"[\"\xff\"]", "no valid JSON"},
+		{LAYERS("{}"), "Layers: expected an array, found an object"},
+		{LAYERS("[7]"), "Layers: expected a string, found a number"},
+		{LAYERS("[\"../../x\"]"), "has no member ../../x"},
+		{LAYERS("[\"../layer.tar\"]"), "has no member ../layer.tar"},
+		{LAYERS("[\"/etc/passwd\"]"), "has no member /etc/passwd"},
+		{LAYERS("[\"out\"]"), "has no member out, or only a link to nowhere"},
+		{LAYERS("[\"dangling\"]"), "has no member dangling, or only a link to nowhere"},
+		{LAYERS("[\"loop\"]"), "loop leads through more than 40 links"},
+		{LAYERS("[\"self\"]"), "self leads through more than 40 links"},
+		{LAYERS("[\"c.json\"]"), "layer 1 of 1 (c.json): expected the diff ID sha256:"},
+		{LAYERS("[\"layer.tar\",\"layer.tar\"]"), "lists 2 layers"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		cleanup_buffer struct buffer bytes = docker_with(cases[i].manifest);
+		cleanup_image struct image *image = NULL;
+		struct error err = {0};
+		int r = open_bytes(&bytes, NULL, &image, &err);
+		if (cases[i].words != NULL)
+			assert_error(&err, r, ERROR_INPUT, cases[i].words);
+		else if (r < 0)
+			fail_msg("%s: %s", cases[i].manifest, err.message);
+	}
+}
+
+/* What follows a NUL byte is seen. */
+static void test_nul_byte(void **state)
+{
+	(void)state;
+	static const char manifest[] = LAYERS("[\"layer.tar\"]") "\0[]";
+	json_object *value = NULL;
+	struct error err;
+	int r = json_parse(manifest, sizeof(manifest) - 1, "text", &value, &err);
+	assert_error(&err, r, ERROR_INPUT, "no valid JSON at byte 44: unexpected character");
+	assert_int_equal(json_parse(manifest, strlen(manifest), "text", &value, &err), 0);
+	json_object_put(value);
+}
+
+static void test_json_limits(void **state)
+{
+	(void)state;
+	static const struct {
+		size_t depth, padding;
+		const char *words;
+	} cases[] = {
+		{100000, 0, "nested deeper than the limit of 64"},
+		{1, (size_t)9 << 20, "more than the limit of 8388608 for a JSON document"},
+	};
+	for (size_t i = 0; i < 2; i++) {
+		cleanup_buffer struct buffer text = {0};
+		memset(buffer_reserve(&text, cases[i].depth), '[', cases[i].depth);
+		text.len = cases[i].depth;
+		memset(buffer_reserve(&text, cases[i].padding + 1), ' ', cases[i].padding);
+		text.len += cases[i].padding;
+		cleanup_free char *manifest = buffer_steal_text(&text);
+		cleanup_buffer struct buffer bytes = docker_with(manifest);
+		cleanup_image struct image *image = NULL;
+		struct error err;
+		int r = open_bytes(&bytes, NULL, &image, &err);
+		assert_error(&err, r, ERROR_INPUT, cases[i].words);
+	}
+}
+
+#define DIFF_IDS(list) "\"rootfs\":{\"type\":\"layers\",\"diff_ids\":" list "}"
+
+static void test_configs(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *config;
+		const char *words;
+	} cases[] = {
+		{"[]", "document: expected an object, found an array"},
+		{"{}", "rootfs: expected an object, found null"},
+		{"{\"rootfs\":7}", "rootfs: expected an object, found a number"},
+		{"{" DIFF_IDS("7") "}", "diff_ids: expected an array, found a number"},
+		{"{" DIFF_IDS("[7]") "}", "diff_ids: expected a string, found a number"},
+		{"{" DIFF_IDS("[\"sha256:12\"]") "}", "hexadecimal digits, found \"sha256:12\""},
+		{"{\"os\":\"windows\"," DIFF_IDS("[]") "}",
+			"expected \"linux\", found \"windows\""},
+		{"{\"config\":[]," DIFF_IDS("[]") "}", "config: expected an object"},
+		{"{\"config\":{\"Env\":{}}," DIFF_IDS("[]") "}", "Env: expected an array"},
+		{"{\"config\":{\"Env\":[1]}," DIFF_IDS("[]") "}", "Env: expected a string"},
+		{"{\"config\":{\"Labels\":[]}," DIFF_IDS("[]") "}", "Labels: expected an object"},
+		{"{\"history\":{}," DIFF_IDS("[]") "}", "history: expected an array"},
+		{"{\"history\":[null]," DIFF_IDS("[]") "}", "history: expected an object"},
+		{"{\"history\":[{\"empty_layer\":1}]," DIFF_IDS("[]") "}",
+			"empty_layer: expected a boolean"},
+		{"{\"architecture\":[]," DIFF_IDS("[]") "}", "architecture: expected a string"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		cleanup_buffer struct buffer bytes = {0};
+		struct archive *archive = builder_new(&bytes, archive_write_set_format_ustar);
+		builder_text(archive, "c.json", cases[i].config);
+		builder_text(archive, "manifest.json", "[{\"Config\":\"c.json\"}]");
+		builder_end(archive);
+		cleanup_image struct image *image = NULL;
+		struct error err;
+		int r = open_bytes(&bytes, NULL, &image, &err);
+		assert_error(&err, r, ERROR_INPUT, cases[i].words);
+		assert_non_null(strstr(err.message, "image config c.json: "));
+	}
+}
+
+/* Names that promise a digest: the bytes must have it. */
+static void test_named_digests(void **state)
+{
+	(void)state;
+	static const char zeros[] =
+		"0000000000000000000000000000000000000000000000000000000000000000";
+	static const struct {
+		const char *config, *layer; /* formats for 64 digits */
+		const char *words;
+	} cases[] = {
+		{"%s.json", "%s/layer.tar", "image config"},
+		{"sha256:%s", "%s/layer.tar", "image config"},
+		{"blobs/sha256/%s", "%s/layer.tar", "image config"},
+		{"config", "blobs/sha256/%s", "layer 1 of 1"},
+		{"config", "x/blobs/sha256/%s", "layer 1 of 1"},
+		{"config", "%s/layer.tar", NULL},
+	};
+	cleanup_buffer struct buffer layer = make_layer("x");
+	cleanup_free char *config = make_config("", &layer, 1);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char names[2][128];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+		snprintf(names[0], sizeof(names[0]), cases[i].config, zeros);
+		snprintf(names[1], sizeof(names[1]), cases[i].layer, zeros);
+#pragma GCC diagnostic pop
+		cleanup_free char *manifest =
+			xasprintf("[{\"Config\":\"%s\",\"Layers\":[\"%s\"]}]", names[0], names[1]);
+		cleanup_buffer struct buffer bytes = {0};
+		struct archive *archive = builder_new(&bytes, archive_write_set_format_pax);
+		builder_text(archive, names[0], config);
+		builder_file(archive, names[1], layer.data, layer.len);
+		builder_text(archive, "manifest.json", manifest);
+		builder_end(archive);
+		cleanup_image struct image *image = NULL;
+		struct error err;
+		int r = open_bytes(&bytes, NULL, &image, &err);
+		if (cases[i].words == NULL) {
+			assert_int_equal(r, 0);
+			continue;
+		}
+		assert_error(&err, r, ERROR_INPUT, cases[i].words);
+		assert_non_null(strstr(err.message, "expected the digest sha256:0000"));
+	}
+}
+
+/* index.json with one descriptor made from a right one by replacing a piece of its text. */
+static void test_descriptors(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *from, *to;
+		const char *words; /* NULL: it is right */
+	} cases[] = {
+		{"", "", NULL},
+		{"\"size\":", "\"size\":1", "bytes, found "},
+		{"\"size\":", "\"size\":-", "is negative"},
+		{"\"size\":", "\"size\":0.", "size: expected a number"},
+		{"\"digest\":\"sha256", "\"digest\":\"sha512",
+			"64 hexadecimal digits, found \"sha512"},
+		{"\"digest\"", "\"digset\"", "digest: expected a string, found null"},
+		{"oci.image.manifest", "oci.image.banana", "lists no image"},
+		{"oci.image.manifest", "oci.image.index", "lists no image"},
+		{"\"annotations\":{}", "\"annotations\":[]", "annotations: expected an object"},
+		{"\"annotations\":{}", "\"platform\":[]", "platform: expected an object"},
+		{"\"annotations\":{}", "\"platform\":{\"os\":\"unknown\"}", "lists no image"},
+		{"\"annotations\":{}",
+			"\"annotations\":{\"vnd.docker.reference.type\":\"attestation-manifest\"}",
+			"lists no image"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		cleanup_buffer struct buffer bytes = {0};
+		struct archive *archive = builder_new(&bytes, archive_write_set_format_ustar);
+		cleanup_free char *right = builder_oci_image(archive, "x", ",\"annotations\":{}");
+		char *at = strstr(right, cases[i].from);
+		assert_non_null(at);
+		cleanup_free char *top = xasprintf("{\"manifests\":[%.*s%s%s]}", (int)(at - right),
+			right, cases[i].to, at + strlen(cases[i].from));
+		builder_text(archive, "index.json", top);
+		builder_text(archive, "oci-layout", "{}");
+		builder_end(archive);
+		cleanup_image struct image *image = NULL;
+		struct error err;
+		int r = open_bytes(&bytes, NULL, &image, &err);
+		if (cases[i].words != NULL)
+			assert_error(&err, r, ERROR_INPUT, cases[i].words);
+		else if (r < 0)
+			fail_msg("%s", err.message);
+	}
+}
+
+/* A manifest of the right size and name, with another digest. */
+static void test_manifest_digest(void **state)
+{
+	(void)state;
+	static const char zeros[] =
+		"0000000000000000000000000000000000000000000000000000000000000000";
+	cleanup_buffer struct buffer bytes = {0};
+	struct archive *archive = builder_new(&bytes, archive_write_set_format_ustar);
+	cleanup_free char *top = xasprintf("{\"manifests\":[{\"mediaType\":\"" TYPE_MANIFEST
+					   "\",\"digest\":\"sha256:%s\",\"size\":2}]}",
+		zeros);
+	cleanup_free char *name = xasprintf("blobs/sha256/%s", zeros);
+	builder_text(archive, name, "{}");
+	builder_text(archive, "index.json", top); /* and no oci-layout: the blobs tell */
+	builder_end(archive);
+	cleanup_image struct image *image = NULL;
+	struct error err;
+	int r = open_bytes(&bytes, NULL, &image, &err);
+	assert_error(&err, r, ERROR_INPUT, "expected the digest sha256:0000");
+}
+
+/* Forty links lead to the layer, forty-one are too many. */
+static void test_link_limit(void **state)
+{
+	(void)state;
+	cleanup_buffer struct buffer layer = make_layer("x");
+	cleanup_free char *config = make_config("", &layer, 1);
+	for (unsigned links = 40; links <= 41; links++) {
+		cleanup_buffer struct buffer bytes = {0};
+		struct archive *archive = builder_new(&bytes, archive_write_set_format_ustar);
+		builder_file(archive, "0", layer.data, layer.len);
+		builder_text(archive, "c.json", config);
+		for (unsigned i = 1; i <= links; i++) {
+			char name[8];
+			char target[8];
+			snprintf(name, sizeof(name), "%u", i);
+			snprintf(target, sizeof(target), "%u", i - 1);
+			builder_link(archive, name, target, i % 2 == 0);
+		}
+		cleanup_free char *manifest =
+			xasprintf("[{\"Config\":\"c.json\",\"Layers\":[\"%u\"]}]", links);
+		builder_text(archive, "manifest.json", manifest);
+		builder_end(archive);
+		cleanup_image struct image *image = NULL;
+		struct error err;
+		int r = open_bytes(&bytes, NULL, &image, &err);
+		if (links == 40)
+			assert_int_equal(r, 0);
+		else
+			assert_error(&err, r, ERROR_INPUT, "more than 40 links");
+	}
+}
+
+/* Nine indexes inside one another. */
+static void test_nested_indexes(void **state)
+{
+	(void)state;
+	cleanup_buffer struct buffer bytes = {0};
+	struct archive *archive = builder_new(&bytes, archive_write_set_format_ustar);
+	cleanup_free char *descriptor = builder_oci_image(archive, "x", "");
+	for (unsigned i = 0; i < 9; i++) {
+		cleanup_free char *index = xasprintf("{\"manifests\":[%s]}", descriptor);
+		free(descriptor);
+		descriptor = builder_blob(archive, index, strlen(index), TYPE_INDEX, "");
+	}
+	cleanup_free char *top = xasprintf("{\"manifests\":[%s]}", descriptor);
+	builder_text(archive, "index.json", top);
+	builder_text(archive, "oci-layout", "{}");
+	builder_end(archive);
+	cleanup_image struct image *image = NULL;
+	struct error err;
+	int r = open_bytes(&bytes, NULL, &image, &err);
+	assert_error(&err, r, ERROR_INPUT, "nested deeper than the limit of 8");
+}
+
+/* An archive with a plain, a gzip and a zstd layer. */
+static struct buffer sample(void)
+{
+	struct buffer tars[3];
+	struct buffer bytes = {0};
+	struct archive *archive = builder_new(&bytes, archive_write_set_format_pax);
+	static int (*const filters[])(struct archive *) = {
+		NULL, archive_write_add_filter_gzip, archive_write_add_filter_zstd};
+	builder_text(archive, "manifest.json",
+		"[{\"Config\":\"c.json\",\"RepoTags\":[\"a:b\"],\"Layers\":[\"0\",\"1\",\"2\"]}]");
+	for (size_t i = 0; i < 3; i++) {
+		char name[2] = {(char)('0' + i), '\0'};
+		tars[i] = make_layer(name);
+		cleanup_buffer struct buffer blob = compress(&tars[i], filters[i]);
+		builder_file(archive, name, blob.data, blob.len);
+	}
+	cleanup_free char *config = make_config("", tars, 3);
+	builder_text(archive, "c.json", config);
+	builder_end(archive);
+	for (size_t i = 0; i < 3; i++)
+		buffer_free(&tars[i]);
+	return bytes;
+}
+
+/* Either an error with words, or the image with its true layers. */
+static void check_damaged(const struct buffer *bytes, const struct digest *chain)
+{
+	cleanup_image struct image *image = NULL;
+	struct error err = {0};
+	int r = open_bytes(bytes, NULL, &image, &err);
+	if (r < 0) {
+		assert_true(err.kind == ERROR_INPUT || err.kind == ERROR_LIMIT);
+		assert_true(err.message[0] != '\0');
+	} else if (!image->from_rootfs) {
+		assert_int_equal(image->layer_count, 3);
+		struct digest found = image_chain_id(image, 3);
+		assert_true(digest_equal(&found, chain));
+	}
+}
+
+static void test_truncated(void **state)
+{
+	(void)state;
+	static int (*const filters[])(struct archive *) = {NULL, archive_write_add_filter_gzip,
+		archive_write_add_filter_zstd, archive_write_add_filter_xz,
+		archive_write_add_filter_bzip2};
+	cleanup_buffer struct buffer plain = sample();
+	for (size_t f = 0; f < 5; f++) {
+		cleanup_buffer struct buffer bytes = compress(&plain, filters[f]);
+		cleanup_image struct image *image = NULL;
+		struct error err;
+		assert_int_equal(open_bytes(&bytes, NULL, &image, &err), 0);
+		struct digest chain = image_chain_id(image, 3);
+		size_t step = bytes.len / 150 + 1;
+		for (size_t len = 0; len < bytes.len; len += step) {
+			struct buffer cut = {.data = bytes.data, .len = len};
+			check_damaged(&cut, &chain);
+		}
+	}
+}
+
+static void test_random_damage(void **state)
+{
+	(void)state;
+	unsigned seed = test_seed();
+	cleanup_buffer struct buffer bytes = sample();
+	cleanup_image struct image *image = NULL;
+	struct error err;
+	assert_int_equal(open_bytes(&bytes, NULL, &image, &err), 0);
+	struct digest chain = image_chain_id(image, 3);
+	for (unsigned round = 0; round < 400; round++) {
+		size_t at[3];
+		uint8_t old[3];
+		for (size_t i = 0; i < 3; i++) {
+			at[i] = (size_t)rand_r(&seed) % bytes.len;
+			old[i] = bytes.data[at[i]];
+			bytes.data[at[i]] = (uint8_t)rand_r(&seed);
+		}
+		check_damaged(&bytes, &chain);
+		for (size_t i = 3; i > 0; i--)
+			bytes.data[at[i - 1]] = old[i - 1];
+	}
+}
+
+/* A root file system tar has nothing that vouches for its end but the end marker. */
+static void test_cut_rootfs(void **state)
+{
+	(void)state;
+	cleanup_buffer struct buffer tar = make_layer("0123456789");
+	static const struct {
+		size_t len;
+		const char *words; /* NULL: it is right */
+	} cases[] = {
+		{0, "is no tar"},
+		{300, "is no tar"},
+		{512, "ends at byte 512, within its member file of 10 bytes"},
+		{517, "ends at byte 517, within its member file of 10 bytes"},
+		{700, "Truncated"},
+		{1024, "has no end marker: it was cut short"},
+		{1536, NULL},
+		{2048, NULL},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct buffer cut = {.data = tar.data, .len = cases[i].len};
+		cleanup_image struct image *image = NULL;
+		struct error err;
+		int r = open_bytes(&cut, NULL, &image, &err);
+		if (cases[i].words != NULL)
+			assert_error(&err, r, ERROR_INPUT, cases[i].words);
+		else
+			assert_int_equal(r, 0);
+	}
+}
+
+static void test_no_archive(void **state)
+{
+	(void)state;
+	static const char zeros[10240];
+	struct buffer empty = {.data = (uint8_t *)zeros, .len = sizeof(zeros)};
+	struct image_options options = {0};
+	cleanup_image struct image *image = NULL;
+	struct error err;
+	int r = open_bytes(&empty, NULL, &image, &err);
+	assert_error(&err, r, ERROR_INPUT, "is a tar without members");
+	r = image_open("/proc/self/fd", &options, &image, &err);
+	assert_error(&err, r, ERROR_INPUT, "is a folder");
+	r = image_open("/nonexistent/base.tar", &options, &image, &err);
+	assert_error(&err, r, ERROR_INPUT, "/nonexistent/base.tar: cannot open: No such file");
+	assert_int_equal(r, -ENOENT);
+}
+
+/* More members than an image archive may have: with a manifest an error, else a file system. */
+static void test_member_limit(void **state)
+{
+	(void)state;
+	for (unsigned round = 0; round < 2; round++) {
+		cleanup_buffer struct buffer bytes = {0};
+		struct archive *archive = builder_new(&bytes, archive_write_set_format_ustar);
+		builder_text(archive, round == 0 ? "manifest.json" : "some.json", "[]");
+		for (unsigned i = 0; i < INDEX_MEMBERS_MAX; i++) {
+			char name[16];
+			snprintf(name, sizeof(name), "%u", i);
+			builder_file(archive, name, "", 0);
+		}
+		builder_end(archive);
+		cleanup_image struct image *image = NULL;
+		struct error err;
+		int r = open_bytes(&bytes, NULL, &image, &err);
+		if (round == 0)
+			assert_error(&err, r, ERROR_LIMIT, "more members than the limit of 100000");
+		else
+			assert_int_equal(r, 0);
+	}
+}
+
+/* Inflated bytes are the original's, zeros become holes, and the limit is kept to the byte. */
+static void test_inflate(void **state)
+{
+	(void)state;
+	size_t len = (size_t)3 << 20;
+	cleanup_buffer struct buffer bytes = {0};
+	uint8_t *data = buffer_reserve(&bytes, len);
+	bytes.len = len;
+	memset(data, 0, len);
+	data[0] = 1;
+	data[8191] = 2;
+	memset(data + 500000, 'x', 100000);
+	data[len - 1] = 3;
+	cleanup_buffer struct buffer small = compress(&bytes, archive_write_add_filter_zstd);
+	struct memory_file from = memory_file_new(small.data, small.len);
+	for (unsigned round = 0; round < 2; round++) {
+		struct memory_file to = memory_file_new("", 0);
+		struct inflate_limit limit = {.always = len - round, .ratio = 1, .never = 1 << 30};
+		struct inflate_job job = {.from = from.fd,
+			.size = small.len,
+			.compression = COMPRESSION_ZSTD,
+			.name = "bytes",
+			.to = to.fd,
+			.to_offset = 4096,
+			.limit = &limit};
+		struct error err;
+		int r = inflate_run(&job, &err);
+		if (round == 1) {
+			assert_error(&err, r, ERROR_LIMIT, "taken for a compression bomb");
+			close(to.fd);
+			break;
+		}
+		assert_int_equal(r, 0);
+		assert_int_equal(job.inflated_size, len);
+		struct digest digest = digest_of(data, len);
+		assert_true(digest_equal(&digest, &job.inflated));
+		digest = digest_of(small.data, small.len);
+		assert_true(digest_equal(&digest, &job.digest));
+		struct stat st;
+		assert_int_equal(fstat(to.fd, &st), 0);
+		assert_int_equal(st.st_size, 4096 + len);
+		assert_true(st.st_blocks * 512 < 1 << 20);
+		cleanup_buffer struct buffer found = memory_file_bytes(to.fd);
+		assert_memory_equal(found.data + 4096, data, len);
+		close(to.fd);
+	}
+	close(from.fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_manifests),
+		cmocka_unit_test(test_nul_byte),
+		cmocka_unit_test(test_json_limits),
+		cmocka_unit_test(test_configs),
+		cmocka_unit_test(test_named_digests),
+		cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_manifest_digest),
+		cmocka_unit_test(test_link_limit),
+		cmocka_unit_test(test_nested_indexes),
+		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_random_damage),
+		cmocka_unit_test(test_cut_rootfs),
+		cmocka_unit_test(test_no_archive),
+		cmocka_unit_test(test_member_limit),
+		cmocka_unit_test(test_inflate),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
