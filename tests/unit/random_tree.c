@@ -60,7 +60,7 @@ static size_t random_name(struct random *random, char name[TREE_NAME_MAX + 1])
 
 static void set_random_data(struct random *random, struct tree *tree, struct inode *inode)
 {
-	uint8_t bytes[3000];
+	uint8_t bytes[3000] = {0};
 	size_t len = random_below(random, 4) == 0 ? 0 : random_below(random, sizeof(bytes));
 	for (size_t i = 0; i < len; i++)
 		bytes[i] = (uint8_t)random_below(random, 256);
