@@ -25,7 +25,8 @@ static void print_usage(FILE *out)
 		out);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
-	fputs("\n`layervm COMMAND --help` tells more; so do layervm(1) and layervm-spec(5).\n", out);
+	fputs("\n`layervm COMMAND --help` tells more; so do layervm(1) and layervm-spec(5).\n",
+		out);
 }
 
 int main(int argc, char **argv)

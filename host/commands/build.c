@@ -81,8 +81,8 @@ static int write_changes(struct tree *tree, int layer_fd, const struct layer_opt
  * Runs extraCommands on the new layer's files. Where a guest made them they are read back from
  * the layer: the tree in memory never sees the guest's disk.
  */
-static int run_extra_commands(const struct build_options *options, struct tree *tree,
-	int layer_fd, const struct build_result *result, struct error *err)
+static int run_extra_commands(const struct build_options *options, struct tree *tree, int layer_fd,
+	const struct build_result *result, struct error *err)
 {
 	const struct build_spec *spec = options->spec;
 	const struct workdir_options workdir_options = {
@@ -102,8 +102,8 @@ static int run_extra_commands(const struct build_options *options, struct tree *
 }
 
 /* Makes the new layer in an unnamed file. Returns its descriptor. */
-static int make_layer(const struct build_options *options, struct build_result *result,
-	struct error *err)
+static int make_layer(
+	const struct build_options *options, struct build_result *result, struct error *err)
 {
 	const struct build_spec *spec = options->spec;
 	const struct layer_options layer_options = {
@@ -128,7 +128,8 @@ static int make_layer(const struct build_options *options, struct build_result *
 	if (r < 0 || (result->guest_ran && !has_extra))
 		return r < 0 ? r : steal_fd(&layer_fd);
 
-	/* The guest's layer is a source of the tree by now: the last one needs a file of its own. */
+	/* The guest's layer is a source of the tree by now: the last one needs a file of its own.
+	 */
 	report_stage(options->report, "pack", "the new layer");
 	cleanup_close int last_fd = file_temporary(err);
 	if (last_fd < 0)
@@ -244,7 +245,8 @@ void build_result_free(struct build_result *result)
 static void report_summary(const struct build_options *options, const struct build_result *result)
 {
 	char id[DIGEST_TEXT_SIZE];
-	report_note(options->report, "layer     %llu entries (%llu changed, %llu deleted), %llu bytes",
+	report_note(options->report,
+		"layer     %llu entries (%llu changed, %llu deleted), %llu bytes",
 		(unsigned long long)result->layer.entries,
 		(unsigned long long)result->changes.written,
 		(unsigned long long)result->changes.whiteouts,

@@ -29,8 +29,7 @@ struct build_result {
  * Builds the image; the output file appears on success only. The result is filled as far as the
  * build came, and freed by build_result_free in every case.
  */
-int build_run(const struct build_options *options, struct build_result *result,
-	struct error *err);
+int build_run(const struct build_options *options, struct build_result *result, struct error *err);
 void build_result_free(struct build_result *result);
 
 /*

@@ -38,7 +38,8 @@ static int add_scaffold(struct tree *tree, struct error *err)
 			d->flags |= DENTRY_SCAFFOLD;
 		} else if (!inode_is_dir(d->inode)) {
 			return error_set(err, ERROR_INPUT, ENOTDIR,
-				"the image's /%s is no directory, so that the guest cannot mount there",
+				"the image's /%s is no directory, so that the guest cannot mount "
+				"there",
 				names[i]);
 		}
 	}
@@ -114,8 +115,7 @@ static int boot(const struct build_options *options, const struct disks *disks,
 }
 
 int guest_run(const struct build_options *options, struct tree *tree, int layer_fd,
-	const struct layer_options *layer_options, struct build_result *result,
-	struct error *err)
+	const struct layer_options *layer_options, struct build_result *result, struct error *err)
 {
 	__attribute__((cleanup(disks_cleanup))) struct disks disks = {.base = -1, .overlay = -1};
 	int r = assemble(options, tree, &disks, err);

@@ -11,7 +11,6 @@
  * was on the disk before the run. Fills outcome, guest_ran, changes and layer of the result.
  */
 int guest_run(const struct build_options *options, struct tree *tree, int layer_fd,
-	const struct layer_options *layer_options, struct build_result *result,
-	struct error *err);
+	const struct layer_options *layer_options, struct build_result *result, struct error *err);
 
 #endif

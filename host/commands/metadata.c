@@ -64,6 +64,10 @@ static json_object *describe_base(const struct image *base)
 		json_object_array_add(layers, layer);
 	}
 	json_object_object_add(object, "layers", layers);
+	if (base->layer_count != 0) {
+		struct digest chain_id = image_chain_id(base, base->layer_count);
+		add_digest(object, "chainID", &chain_id);
+	}
 	return object;
 }
 
@@ -107,8 +111,7 @@ static json_object *describe_layer(const struct build_result *result)
 	add_digest(object, "diffID", &result->layer.diff_id);
 	json_object_object_add(object, "size", json_object_new_uint64(result->layer.size));
 	json_object_object_add(object, "entries", json_object_new_uint64(result->layer.entries));
-	json_object_object_add(
-		object, "changed", json_object_new_uint64(result->changes.written));
+	json_object_object_add(object, "changed", json_object_new_uint64(result->changes.written));
 	json_object_object_add(
 		object, "deleted", json_object_new_uint64(result->changes.whiteouts));
 	return object;

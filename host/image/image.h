@@ -20,23 +20,23 @@
  * blob_ fields and its digest are those of the inflated bytes.
  */
 struct image_layer {
-	struct digest digest;  /* of the blob as it is in the archive */
-	struct digest diff_id; /* of the uncompressed tar; verified */
+	struct digest digest;   /* of the blob as it is in the archive */
+	struct digest diff_id;  /* of the uncompressed tar; verified */
 	const char *media_type; /* OCI: application/vnd.oci.image.layer.v1.tar[+gzip|+zstd|...] */
-	uint64_t blob_size;    /* the blob's bytes start at blob_offset of blob_fd */
+	uint64_t blob_size;     /* the blob's bytes start at blob_offset of blob_fd */
 	uint64_t blob_offset;
-	int blob_fd;           /* belongs to the image */
-	uint64_t tar_size;     /* the uncompressed tar's bytes start at tar_offset of tar_fd */
+	int blob_fd;       /* belongs to the image */
+	uint64_t tar_size; /* the uncompressed tar's bytes start at tar_offset of tar_fd */
 	uint64_t tar_offset;
-	int tar_fd;            /* belongs to the image; may be the same as blob_fd */
+	int tar_fd; /* belongs to the image; may be the same as blob_fd */
 };
 
 struct image {
 	struct image_layer *layers; /* lowest first; two may have the same digest */
 	size_t layer_count;
-	json_object *config;   /* the whole image config document; never NULL */
-	char *name;            /* "repo:tag" chosen, or NULL */
-	bool from_rootfs;      /* a plain root file system tar: config and history are made up */
+	json_object *config; /* the whole image config document; never NULL */
+	char *name;          /* "repo:tag" chosen, or NULL */
+	bool from_rootfs;    /* a plain root file system tar: config and history are made up */
 	/* private to image/ */
 	struct image_files *files;
 };
@@ -76,24 +76,24 @@ static inline void cleanup_image_fn(struct image **image)
 struct digest image_chain_id(const struct image *image, size_t count);
 
 struct image_new_layer {
-	int fd;               /* the uncompressed tar, from offset 0; stays the caller's */
+	int fd; /* the uncompressed tar, from offset 0; stays the caller's */
 	uint64_t size;
 	struct digest diff_id;
 	const char *created_by; /* for its history entry */
 };
 
 struct image_write_options {
-	const char *const *tags;  /* "name:tag", NULL at the end; at least one */
-	const char *architecture; /* GOARCH */
-	int64_t created;          /* seconds since 1970 */
-	json_object *config;      /* the spec's `config`, or NULL; borrowed */
+	const char *const *tags;             /* "name:tag", NULL at the end; at least one */
+	const char *architecture;            /* GOARCH */
+	int64_t created;                     /* seconds since 1970 */
+	json_object *config;                 /* the spec's `config`, or NULL; borrowed */
 	const struct image_new_layer *layer; /* NULL: no new layer, only a new config */
 	enum image_compression { IMAGE_PLAIN, IMAGE_GZIP, IMAGE_ZSTD } compression;
 };
 
 struct image_written {
-	struct digest image_id;  /* digest of the image config */
-	struct digest manifest;  /* digest of the OCI manifest */
+	struct digest image_id; /* digest of the image config */
+	struct digest manifest; /* digest of the OCI manifest */
 };
 
 /*

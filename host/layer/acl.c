@@ -43,8 +43,7 @@ static int compare_entries(const void *a, const void *b)
 
 void acl_to_xattr(struct archive_entry *entry, bool is_default, struct buffer *out)
 {
-	int wanted =
-		is_default ? ARCHIVE_ENTRY_ACL_TYPE_DEFAULT : ARCHIVE_ENTRY_ACL_TYPE_ACCESS;
+	int wanted = is_default ? ARCHIVE_ENTRY_ACL_TYPE_DEFAULT : ARCHIVE_ENTRY_ACL_TYPE_ACCESS;
 	int type, permset, tag, id;
 	const char *name;
 	size_t count = 0;

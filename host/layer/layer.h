@@ -21,8 +21,8 @@
  * the last stays.
  * tar: size bytes at offset 0; belongs to the tree afterwards, in failure too. name: for messages.
  */
-int layer_apply(struct tree *tree, struct source *tar, uint64_t size, const char *name,
-	struct error *err);
+int layer_apply(
+	struct tree *tree, struct source *tar, uint64_t size, const char *name, struct error *err);
 
 struct layer_options {
 	int64_t mtime_max; /* later mtimes of changed entries are set to this: SOURCE_DATE_EPOCH */

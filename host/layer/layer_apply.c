@@ -70,8 +70,8 @@ static void mark_fresh(struct reader *r, struct dentry *d)
 {
 	for (; d != NULL && !(d->flags & DENTRY_FRESH); d = d->parent) {
 		d->flags |= DENTRY_FRESH;
-		r->fresh = array_grow(r->fresh, r->fresh_count, &r->fresh_capacity,
-			sizeof(struct dentry *));
+		r->fresh = array_grow(
+			r->fresh, r->fresh_count, &r->fresh_capacity, sizeof(struct dentry *));
 		r->fresh[r->fresh_count++] = d;
 	}
 }
@@ -113,16 +113,15 @@ static int apply_whiteout(struct reader *r, const struct place *place, const cha
 	return 0;
 }
 
-static int apply_hard_link(struct reader *r, const struct place *place, const char *path,
-	const char *target)
+static int apply_hard_link(
+	struct reader *r, const struct place *place, const char *path, const char *target)
 {
 	struct place to;
 	int code = place_find(r->tree, target, PLACE_EXISTING, &to, r->err);
 	if (code < 0)
 		return code;
-	struct dentry *d = to.dir == NULL || to.len == 0
-		? NULL
-		: tree_find(r->tree, to.dir, to.name, to.len);
+	struct dentry *d =
+		to.dir == NULL || to.len == 0 ? NULL : tree_find(r->tree, to.dir, to.name, to.len);
 	if (d == NULL)
 		return error_set(r->err, ERROR_INPUT, ENOENT,
 			"%s: a hard link to \"%s\", which is not there", path, target);
@@ -133,8 +132,8 @@ static int apply_hard_link(struct reader *r, const struct place *place, const ch
 	return 0;
 }
 
-static int read_xattrs(struct reader *r, struct archive_entry *entry, struct inode *inode,
-	const char *path)
+static int read_xattrs(
+	struct reader *r, struct archive_entry *entry, struct inode *inode, const char *path)
 {
 	struct xattr items[XATTRS_MAX + 2];
 	size_t count = 0;
@@ -148,17 +147,18 @@ static int read_xattrs(struct reader *r, struct archive_entry *entry, struct ino
 	acl_to_xattr(entry, true, &default_acl);
 	if (access_acl.len != 0)
 		items[count++] = (struct xattr){.name = "system.posix_acl_access",
-			.value = access_acl.data, .len = (uint32_t)access_acl.len};
+			.value = access_acl.data,
+			.len = (uint32_t)access_acl.len};
 	if (default_acl.len != 0)
 		items[count++] = (struct xattr){.name = "system.posix_acl_default",
-			.value = default_acl.data, .len = (uint32_t)default_acl.len};
+			.value = default_acl.data,
+			.len = (uint32_t)default_acl.len};
 	archive_entry_xattr_reset(entry);
 	while (archive_entry_xattr_next(entry, &name, &value, &len) == ARCHIVE_OK) {
 		if (count >= XATTRS_MAX || len > UINT16_MAX || name == NULL)
 			return error_set(r->err, ERROR_INPUT, E2BIG,
 				"%s: more or larger extended attributes than Linux has", path);
-		items[count++] =
-			(struct xattr){.name = name, .value = value, .len = (uint32_t)len};
+		items[count++] = (struct xattr){.name = name, .value = value, .len = (uint32_t)len};
 	}
 	inode->xattrs = tree_xattrs(r->tree, items, count);
 	return 0;
@@ -176,9 +176,9 @@ static int read_segments(struct reader *r, struct archive_entry *entry, struct i
 	if (count <= 0) {
 		inode_set_data(r->tree, inode, r->tar, start, inode->size);
 		return start <= r->size && inode->size <= r->size - start
-			? 0
-			: error_set(r->err, ERROR_INPUT, EIO,
-				  "%s: its data ends after the layer does", path);
+			       ? 0
+			       : error_set(r->err, ERROR_INPUT, EIO,
+					 "%s: its data ends after the layer does", path);
 	}
 	struct segment *segments = tree_alloc(r->tree, (size_t)count * sizeof(*segments));
 	uint64_t logical_end = 0;
@@ -201,8 +201,8 @@ static int read_segments(struct reader *r, struct archive_entry *entry, struct i
 	return 0;
 }
 
-static int read_owner(struct reader *r, struct archive_entry *entry, struct inode *inode,
-	const char *path)
+static int read_owner(
+	struct reader *r, struct archive_entry *entry, struct inode *inode, const char *path)
 {
 	la_int64_t uid = archive_entry_uid(entry);
 	la_int64_t gid = archive_entry_gid(entry);
@@ -334,13 +334,17 @@ static int open_archive(struct reader *r, struct archive *archive)
 	return 0;
 }
 
-int layer_apply(struct tree *tree, struct source *tar, uint64_t size, const char *name,
-	struct error *err)
+int layer_apply(
+	struct tree *tree, struct source *tar, uint64_t size, const char *name, struct error *err)
 {
 	cleanup_free uint8_t *chunk = xmalloc(READ_CHUNK);
-	struct reader r = {.tree = tree, .tar = tree_own_source(tree, tar), .size = size,
-		.chunk = chunk, .err = err};
-	/* libarchive gives names that are UTF-8 in pax headers as they are only in such a locale. */
+	struct reader r = {.tree = tree,
+		.tar = tree_own_source(tree, tar),
+		.size = size,
+		.chunk = chunk,
+		.err = err};
+	/* libarchive gives names that are UTF-8 in pax headers as they are only in such a locale.
+	 */
 	__attribute__((cleanup(locale_cleanup))) locale_t saved = uselocale((locale_t)0);
 	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
 	if (utf8 != (locale_t)0)

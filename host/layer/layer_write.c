@@ -109,7 +109,8 @@ static int write_entry(struct writer *w, const struct dentry *d, struct error *e
 	};
 	if (strncmp(d->name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0)
 		return error_set(err, ERROR_LIMIT, EINVAL,
-			"/%s: names that begin with \"%s\" mean a deletion in a layer and cannot be "
+			"/%s: names that begin with \"%s\" mean a deletion in a layer and cannot "
+			"be "
 			"files; rename it",
 			path, WHITEOUT_PREFIX);
 	set_mtime(w, d, &header);
@@ -144,9 +145,11 @@ static int write_whiteouts(struct writer *w, const struct dentry *dir, struct er
 		cleanup_free char *parent = tree_path(dir);
 		cleanup_free char *path = xasprintf("%s%s" WHITEOUT_PREFIX "%s", parent,
 			dir->parent != NULL ? "/" : "", d->name);
-		tar_header_add(&w->pending, &(struct tar_header){
-			.path = path, .type = '0', .mode = 0644,
-			.mtime_sec = w->options->keep_mtime ? 0 : w->options->mtime_max});
+		tar_header_add(&w->pending,
+			&(struct tar_header){.path = path,
+				.type = '0',
+				.mode = 0644,
+				.mtime_sec = w->options->keep_mtime ? 0 : w->options->mtime_max});
 		w->entries++;
 		int r = flush_if_large(w, err);
 		if (r < 0)

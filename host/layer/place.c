@@ -70,7 +70,8 @@ static int walk_dirs(struct tree *tree, const char *path, size_t path_len, enum 
 		}
 		if (len > TREE_NAME_MAX)
 			return error_set(err, ERROR_INPUT, ENAMETOOLONG,
-				"%.*s: a symlink in it leads to a name of %zu bytes; the most is %d",
+				"%.*s: a symlink in it leads to a name of %zu bytes; the most is "
+				"%d",
 				(int)path_len, path, len, TREE_NAME_MAX);
 		struct dentry *d = tree_find(tree, dir, part, len);
 		if (d == NULL) {
@@ -78,7 +79,8 @@ static int walk_dirs(struct tree *tree, const char *path, size_t path_len, enum 
 				return 0;
 			if (symlinks != 0)
 				return error_set(err, ERROR_INPUT, ENOENT,
-					"%.*s: a symlink in it leads to \"%.*s\", which is not there",
+					"%.*s: a symlink in it leads to \"%.*s\", which is not "
+					"there",
 					(int)path_len, path, (int)len, part);
 			d = make_dir(tree, dir, part, len);
 		}

@@ -49,8 +49,8 @@ static bool is_plain(const char *text)
 }
 
 /* A record is "LENGTH KEY=VALUE\n", where LENGTH counts itself. */
-static void add_record(struct buffer *out, const char *prefix, const char *key, const void *value,
-	size_t len)
+static void add_record(
+	struct buffer *out, const char *prefix, const char *key, const void *value, size_t len)
 {
 	size_t rest = 1 + strlen(prefix) + strlen(key) + 1 + len + 1;
 	size_t total = rest + 1;

@@ -14,11 +14,11 @@
 #define TAR_BLOCK 512
 
 struct tar_header {
-	const char *path;   /* "etc/passwd", "./" for the root, directories with a final slash */
-	char type;          /* typeflag: '0' file, '1' hard link, '2' symlink, '3' to '6' */
-	uint32_t mode;      /* permission bits, 07777 */
+	const char *path; /* "etc/passwd", "./" for the root, directories with a final slash */
+	char type;        /* typeflag: '0' file, '1' hard link, '2' symlink, '3' to '6' */
+	uint32_t mode;    /* permission bits, 07777 */
 	uint32_t uid, gid;
-	uint64_t size;      /* bytes of data that follow; 0 but for files */
+	uint64_t size; /* bytes of data that follow; 0 but for files */
 	int64_t mtime_sec;
 	uint32_t mtime_nsec;
 	const char *target; /* of hard links and symlinks, else NULL */

@@ -200,8 +200,7 @@ static int scan_string(struct scan *scan, struct buffer *out)
 		if (c < 0x20)
 			return fail(scan, scan->at,
 				"the byte 0x%02x must be written \\u%04x in a string", c, c);
-		size_t n = utf8_char_len(
-			scan->text + scan->at, scan->len - scan->at);
+		size_t n = utf8_char_len(scan->text + scan->at, scan->len - scan->at);
 		if (n == 0)
 			return fail(scan, scan->at, "the byte 0x%02x is no UTF-8 here", c);
 		if (out != NULL)

@@ -29,7 +29,8 @@ enum error_kind {
 
 struct error {
 	enum error_kind kind;
-	int status; /* ERROR_SCRIPT: the exit status (128 + n for signal n); ERROR_INTERRUPTED: the signal */
+	int status; /* ERROR_SCRIPT: the exit status (128 + n for signal n); ERROR_INTERRUPTED: the
+		       signal */
 	char message[ERROR_MESSAGE_MAX]; /* one printable line without a newline */
 };
 

@@ -12,8 +12,8 @@
 
 #define COPY_CHUNK (1u << 20)
 
-int file_read_at(int fd, void *data, size_t len, uint64_t offset, const char *name,
-	struct error *err)
+int file_read_at(
+	int fd, void *data, size_t len, uint64_t offset, const char *name, struct error *err)
 {
 	size_t done = 0;
 	while (done < len) {
@@ -31,13 +31,13 @@ int file_read_at(int fd, void *data, size_t len, uint64_t offset, const char *na
 	return 0;
 }
 
-int file_write_at(int fd, const void *data, size_t len, uint64_t offset, const char *name,
-	struct error *err)
+int file_write_at(
+	int fd, const void *data, size_t len, uint64_t offset, const char *name, struct error *err)
 {
 	size_t done = 0;
 	while (done < len) {
-		ssize_t n = pwrite(
-			fd, (const char *)data + done, len - done, (off_t)(offset + done));
+		ssize_t n =
+			pwrite(fd, (const char *)data + done, len - done, (off_t)(offset + done));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -255,7 +255,8 @@ int output_commit(struct output *out, struct error *err)
 	if (out->path == NULL)
 		return commit_to_stdout(out, err);
 	if (fsync(out->fd) < 0)
-		return error_set_errno(err, ERROR_OUTPUT, "%s: cannot flush to the disk", out->path);
+		return error_set_errno(
+			err, ERROR_OUTPUT, "%s: cannot flush to the disk", out->path);
 	int r = out->hidden == NULL ? link_hidden(out, err) : 0;
 	if (r < 0)
 		return r;

@@ -13,12 +13,12 @@
 #include "support/error.h"
 
 /* Reads exactly len bytes at offset. A shorter file is an ERROR_INPUT that names `name`. */
-int file_read_at(int fd, void *data, size_t len, uint64_t offset, const char *name,
-	struct error *err);
+int file_read_at(
+	int fd, void *data, size_t len, uint64_t offset, const char *name, struct error *err);
 
 /* Writes all of the bytes, at offset or at the file's position. A full disk is an ERROR_OUTPUT. */
-int file_write_at(int fd, const void *data, size_t len, uint64_t offset, const char *name,
-	struct error *err);
+int file_write_at(
+	int fd, const void *data, size_t len, uint64_t offset, const char *name, struct error *err);
 int file_write(int fd, const void *data, size_t len, const char *name, struct error *err);
 
 /*

@@ -68,8 +68,8 @@ static void put_json_text(struct buffer *out, const char *text, size_t len)
 	buffer_add(out, "\"", 1);
 }
 
-static void put_json(struct report *report, const char *type, const char *name, const char *text,
-	size_t len)
+static void put_json(
+	struct report *report, const char *type, const char *name, const char *text, size_t len)
 {
 	cleanup_buffer struct buffer line = {0};
 	buffer_printf(&line, "{\"type\":\"%s\",", type);
@@ -92,9 +92,8 @@ static void start_line(struct report *report)
 	report->output_open = false;
 }
 
-static void __attribute__((format(printf, 4, 0)))
-put_line(struct report *report, const char *type, const char *prefix, const char *format,
-	va_list args)
+static void __attribute__((format(printf, 4, 0))) put_line(struct report *report, const char *type,
+	const char *prefix, const char *format, va_list args)
 {
 	char raw[2048];
 	char text[2048];
@@ -211,8 +210,8 @@ void report_error(struct report *report, const struct error *err)
 	put(report, line.data, line.len);
 }
 
-bool report_stage_time(const struct report *report, size_t index, const char **name,
-	double *seconds)
+bool report_stage_time(
+	const struct report *report, size_t index, const char **name, double *seconds)
 {
 	if (index >= report->count)
 		return false;

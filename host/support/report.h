@@ -48,8 +48,8 @@ void report_error(struct report *report, const struct error *err);
  * The stages so far, for --metadata-file and the benchmark.
  * index: from 0. Returns whether there is such a stage. seconds: wall time.
  */
-bool report_stage_time(const struct report *report, size_t index, const char **name,
-	double *seconds);
+bool report_stage_time(
+	const struct report *report, size_t index, const char **name, double *seconds);
 
 static inline void cleanup_report_fn(struct report **report)
 {

@@ -43,9 +43,8 @@ static int same_content(const struct inode *a, const struct inode *b, bool *same
 {
 	*same = true;
 	if (a->source == b->source && a->segment_count == b->segment_count &&
-		(a->segment_count == 0 ||
-			memcmp(a->segments, b->segments,
-				a->segment_count * sizeof(struct segment)) == 0))
+		(a->segment_count == 0 || memcmp(a->segments, b->segments,
+						  a->segment_count * sizeof(struct segment)) == 0))
 		return 0;
 	cleanup_free uint8_t *chunk = xmalloc(2 * COMPARE_CHUNK);
 	for (uint64_t offset = 0; offset < a->size && *same; offset += COMPARE_CHUNK) {
@@ -117,7 +116,7 @@ static void mark(struct dentry *dentry, uint8_t flag)
 static void clear_marks(struct dentry *root)
 {
 	for (struct dentry *d = root; d != NULL; d = tree_next(root, d))
-		d->flags &= (uint8_t)~(DENTRY_WRITE | DENTRY_WHITEOUT | DENTRY_BELOW);
+		d->flags &= (uint8_t) ~(DENTRY_WRITE | DENTRY_WHITEOUT | DENTRY_BELOW);
 }
 
 int changes_mark(struct tree *tree, struct changes *changes, struct error *err)

@@ -79,8 +79,8 @@ static int dump_entry(struct buffer *out, const struct dentry *d, struct error *
 		buffer_add_text(out, " -> ");
 		put_escaped(out, inode->target, strlen(inode->target));
 	} else if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode)) {
-		buffer_printf(out, " %" PRIu32 ",%" PRIu32, inode->device.major,
-			inode->device.minor);
+		buffer_printf(
+			out, " %" PRIu32 ",%" PRIu32, inode->device.major, inode->device.minor);
 	}
 	if (inode->names != d) {
 		buffer_add_text(out, " =");

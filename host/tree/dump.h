@@ -7,9 +7,9 @@
 
 /*
  * Adds the current state to out, sorted by path, a line an entry:
- *   PATH TYPE MODE UID:GID SIZE MTIME.NSEC [DEVICE|-> TARGET|sha256:CONTENT] [=FIRST-NAME] [XATTR=HEX ...]
- * Bytes that are not printable ASCII, spaces and backslashes in paths are \xNN. "=FIRST-NAME" is
- * the first path, in order, of a file with several names.
+ *   PATH TYPE MODE UID:GID SIZE MTIME.NSEC [DEVICE|-> TARGET|sha256:CONTENT] [=FIRST-NAME]
+ * [XATTR=HEX ...] Bytes that are not printable ASCII, spaces and backslashes in paths are \xNN.
+ * "=FIRST-NAME" is the first path, in order, of a file with several names.
  */
 int tree_dump(struct tree *tree, struct buffer *out, struct error *err);
 

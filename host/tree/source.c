@@ -18,8 +18,8 @@ struct bytes_source {
 	uint8_t data[];
 };
 
-static int read_fd(struct source *source, void *data, size_t len, uint64_t offset,
-	struct error *err)
+static int read_fd(
+	struct source *source, void *data, size_t len, uint64_t offset, struct error *err)
 {
 	struct fd_source *s = (struct fd_source *)source;
 	return file_read_at(source->fd, data, len, source->base + offset, s->name, err);
@@ -41,8 +41,8 @@ struct source *source_from_fd(int fd, uint64_t base, const char *name)
 	return &s->base;
 }
 
-static int read_bytes(struct source *source, void *data, size_t len, uint64_t offset,
-	struct error *err)
+static int read_bytes(
+	struct source *source, void *data, size_t len, uint64_t offset, struct error *err)
 {
 	struct bytes_source *s = (struct bytes_source *)source;
 	if (offset > s->len || len > s->len - offset)

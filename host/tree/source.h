@@ -9,8 +9,8 @@
 
 struct source {
 	/* Reads exactly len bytes at offset, or fails with a message that names the source. */
-	int (*read)(struct source *source, void *data, size_t len, uint64_t offset,
-		struct error *err);
+	int (*read)(
+		struct source *source, void *data, size_t len, uint64_t offset, struct error *err);
 	/* Frees the source and closes what it holds. */
 	void (*free)(struct source *source);
 	/*

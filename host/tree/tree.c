@@ -50,8 +50,8 @@ void *tree_alloc(struct tree *tree, size_t size)
  * A keyed hash of (directory, name), eight bytes a step: names come from outside, and must not be
  * able to choose their bucket.
  */
-static uint32_t hash_name(const struct tree *tree, const struct dentry *dir, const char *name,
-	size_t len)
+static uint32_t hash_name(
+	const struct tree *tree, const struct dentry *dir, const char *name, size_t len)
 {
 	uint64_t h = tree->hash_key ^ (uint64_t)(uintptr_t)dir ^ ((uint64_t)len << 56);
 	while (len > 0) {
@@ -148,8 +148,8 @@ uint64_t tree_count(const struct tree *tree)
 
 struct source *tree_own_source(struct tree *tree, struct source *source)
 {
-	tree->sources = array_grow(tree->sources, tree->source_count, &tree->source_capacity,
-		sizeof(struct source *));
+	tree->sources = array_grow(
+		tree->sources, tree->source_count, &tree->source_capacity, sizeof(struct source *));
 	tree->sources[tree->source_count++] = source;
 	return source;
 }
@@ -170,8 +170,7 @@ const struct xattrs *tree_xattrs(struct tree *tree, const struct xattr *items, s
 {
 	if (count == 0)
 		return NULL;
-	struct xattrs *xattrs =
-		tree_alloc(tree, sizeof(*xattrs) + count * sizeof(struct xattr));
+	struct xattrs *xattrs = tree_alloc(tree, sizeof(*xattrs) + count * sizeof(struct xattr));
 	for (size_t i = 0; i < count; i++) {
 		size_t at = 0;
 		while (at < xattrs->count && strcmp(xattrs->items[at].name, items[i].name) != 0)
@@ -192,8 +191,8 @@ const struct xattrs *tree_xattrs(struct tree *tree, const struct xattr *items, s
 }
 
 /* The entry of that name, gone or not. */
-static struct dentry *find_any(struct tree *tree, struct dentry *dir, const char *name, size_t len,
-	uint32_t hash)
+static struct dentry *find_any(
+	struct tree *tree, struct dentry *dir, const char *name, size_t len, uint32_t hash)
 {
 	struct dentry *d = tree->buckets[hash & (tree->bucket_count - 1)];
 	for (; d != NULL; d = d->next_hash) {
@@ -212,8 +211,8 @@ struct dentry *tree_find(struct tree *tree, struct dentry *dir, const char *name
 	return d != NULL && d->inode != NULL ? d : NULL;
 }
 
-struct dentry *tree_link(struct tree *tree, struct dentry *dir, const char *name, size_t len,
-	struct inode *inode)
+struct dentry *tree_link(
+	struct tree *tree, struct dentry *dir, const char *name, size_t len, struct inode *inode)
 {
 	uint32_t hash = hash_name(tree, dir, name, len);
 	struct dentry *d = find_any(tree, dir, name, len, hash);
@@ -254,7 +253,7 @@ void tree_clear(struct tree *tree, struct dentry *dir)
 	for (struct dentry *d = dir->children; d != NULL; d = tree_next(dir, d)) {
 		if (d->inode != NULL)
 			detach_name(tree, d);
-		d->flags &= (uint8_t)~(DENTRY_SCAFFOLD | DENTRY_FRESH);
+		d->flags &= (uint8_t) ~(DENTRY_SCAFFOLD | DENTRY_FRESH);
 	}
 }
 
@@ -262,7 +261,7 @@ void tree_unlink(struct tree *tree, struct dentry *dentry)
 {
 	tree_clear(tree, dentry);
 	detach_name(tree, dentry);
-	dentry->flags &= (uint8_t)~(DENTRY_SCAFFOLD | DENTRY_FRESH);
+	dentry->flags &= (uint8_t) ~(DENTRY_SCAFFOLD | DENTRY_FRESH);
 }
 
 void tree_freeze(struct tree *tree)
@@ -407,8 +406,8 @@ struct dentry *tree_walk(struct tree *tree, const char *path)
 	return d;
 }
 
-int inode_read(const struct inode *inode, void *data, size_t len, uint64_t offset,
-	struct error *err)
+int inode_read(
+	const struct inode *inode, void *data, size_t len, uint64_t offset, struct error *err)
 {
 	/* The first segment that ends after offset, by bisection. */
 	uint32_t low = 0;

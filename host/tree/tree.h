@@ -73,12 +73,12 @@ enum {
 };
 
 struct dentry {
-	struct dentry *parent;    /* NULL for the root */
-	struct inode *inode;      /* current state; NULL: no such name now */
-	struct inode *base;       /* base state; NULL: there was no such name */
-	struct dentry *children;  /* names below, also gone ones; the current inode is a directory */
-	struct dentry *next;      /* the next name in the same directory */
-	struct dentry *next_name; /* the next current name of the same inode */
+	struct dentry *parent;   /* NULL for the root */
+	struct inode *inode;     /* current state; NULL: no such name now */
+	struct inode *base;      /* base state; NULL: there was no such name */
+	struct dentry *children; /* names below, also gone ones; the current inode is a directory */
+	struct dentry *next;     /* the next name in the same directory */
+	struct dentry *next_name;  /* the next current name of the same inode */
 	struct dentry **name_link; /* what points to this name in that list */
 	struct dentry *next_hash;
 	uint32_t hash;
@@ -168,12 +168,12 @@ char *tree_path(const struct dentry *dentry) __attribute__((returns_nonnull));
 struct dentry *tree_walk(struct tree *tree, const char *path);
 
 /* Reads bytes of a regular file, holes as zeros. offset + len is at most inode->size. */
-int inode_read(const struct inode *inode, void *data, size_t len, uint64_t offset,
-	struct error *err);
+int inode_read(
+	const struct inode *inode, void *data, size_t len, uint64_t offset, struct error *err);
 
 /* A file's only segment, all of it at offset of the source. */
-void inode_set_data(struct tree *tree, struct inode *inode, struct source *source,
-	uint64_t offset, uint64_t size);
+void inode_set_data(struct tree *tree, struct inode *inode, struct source *source, uint64_t offset,
+	uint64_t size);
 
 static inline bool inode_is_dir(const struct inode *inode)
 {

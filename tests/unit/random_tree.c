@@ -43,8 +43,8 @@ static struct dentry *pick(struct random *random, struct tree *tree, bool dirs_o
 /* Few names, so that they meet often; some are awkward. */
 static size_t random_name(struct random *random, char name[TREE_NAME_MAX + 1])
 {
-	static const char *const odd[] = {
-		"with space", "new\nline", "\xc3\xbc\xe2\x82\xac", "\xff\xfe raw", "..x", "-rf", "a\\b"};
+	static const char *const odd[] = {"with space", "new\nline", "\xc3\xbc\xe2\x82\xac",
+		"\xff\xfe raw", "..x", "-rf", "a\\b"};
 	uint32_t kind = random_below(random, 12);
 	if (kind == 0)
 		return (size_t)sprintf(name, "%s", odd[random_below(random, 7)]);
@@ -108,8 +108,8 @@ static void set_random_metadata(struct random *random, struct tree *tree, struct
 
 static struct inode *random_inode(struct random *random, struct tree *tree)
 {
-	static const uint32_t types[] = {
-		S_IFDIR, S_IFDIR, S_IFDIR, S_IFREG, S_IFREG, S_IFREG, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO};
+	static const uint32_t types[] = {S_IFDIR, S_IFDIR, S_IFDIR, S_IFREG, S_IFREG, S_IFREG,
+		S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO};
 	uint32_t type = types[random_below(random, 10)];
 	uint32_t mode = type == S_IFLNK ? 0777 : random_below(random, 010000);
 	struct inode *inode = tree_inode_new(tree, type | mode);
@@ -139,8 +139,9 @@ static void change_inode(struct random *random, struct tree *tree, struct dentry
 	copy->names = NULL;
 	switch (random_below(random, 3)) {
 	case 0:
-		copy->mode = S_ISLNK(old->mode) ? old->mode
-						: (old->mode & S_IFMT) | random_below(random, 010000);
+		copy->mode = S_ISLNK(old->mode)
+				     ? old->mode
+				     : (old->mode & S_IFMT) | random_below(random, 010000);
 		break;
 	case 1:
 		set_random_metadata(random, tree, copy);
@@ -166,7 +167,8 @@ static void move(struct random *random, struct tree *tree, struct dentry *from)
 	char name[TREE_NAME_MAX + 1];
 	size_t len = random_name(random, name);
 	struct dentry *dir = pick(random, tree, true);
-	if (from == tree_root(tree) || is_below(dir, from) || tree_find(tree, dir, name, len) != NULL)
+	if (from == tree_root(tree) || is_below(dir, from) ||
+		tree_find(tree, dir, name, len) != NULL)
 		return;
 	struct inode *inode = from->inode;
 	if (!inode_is_dir(inode)) {

@@ -33,14 +33,19 @@ static const struct layer_case cases[] = {
 	{"whiteout", {"f a=1;f b=2", "f .wh.a="}, "f b=2", NULL},
 	{"whiteout of a directory", {"d a;f a/x=1;f b=2", "f .wh.a="}, "f b=2", NULL},
 	{"whiteout of nothing", {"f a=1", "f .wh.z=;f q/.wh.z="}, "f a=1", NULL},
-	{"whiteout in a deep directory", {"f a/b/c=1;f a/b/d=2", "f a/b/.wh.c="}, "d a;d a/b;f a/b/d=2", NULL},
+	{"whiteout in a deep directory", {"f a/b/c=1;f a/b/d=2", "f a/b/.wh.c="},
+		"d a;d a/b;f a/b/d=2", NULL},
 	{"whiteout spares its own layer", {"f a=1", "f a=2;f .wh.a="}, "f a=2", NULL},
 	{"whiteout before the new entry", {"f a=1", "f .wh.a=;f a=2"}, "f a=2", NULL},
-	{"whiteout of a directory made again", {"d a;f a/old=1", "f .wh.a=;d a;f a/new=2"}, "d a;f a/new=2", NULL},
-	{"the same, whiteout last", {"d a;f a/old=1", "d a;f a/new=2;f .wh.a="}, "d a;f a/new=2", NULL},
+	{"whiteout of a directory made again", {"d a;f a/old=1", "f .wh.a=;d a;f a/new=2"},
+		"d a;f a/new=2", NULL},
+	{"the same, whiteout last", {"d a;f a/old=1", "d a;f a/new=2;f .wh.a="}, "d a;f a/new=2",
+		NULL},
 	{"opaque", {"d a;f a/x=1;f a/y=2", "d a;f a/.wh..wh..opq=;f a/z=3"}, "d a;f a/z=3", NULL},
-	{"opaque last", {"d a;f a/x=1;f a/y=2", "d a;f a/y=3;f a/.wh..wh..opq="}, "d a;f a/y=3", NULL},
-	{"opaque, deep", {"f a/b/x=1;f a/c=1", "f a/b/y=2;f a/.wh..wh..opq="}, "d a;d a/b;f a/b/y=2", NULL},
+	{"opaque last", {"d a;f a/x=1;f a/y=2", "d a;f a/y=3;f a/.wh..wh..opq="}, "d a;f a/y=3",
+		NULL},
+	{"opaque, deep", {"f a/b/x=1;f a/c=1", "f a/b/y=2;f a/.wh..wh..opq="},
+		"d a;d a/b;f a/b/y=2", NULL},
 	{"opaque root", {"f x=1;d d", "f .wh..wh..opq=;f y=1"}, "f y=1", NULL},
 	{"aufs notes", {"f .wh..wh.plnk=;f .wh..wh.orph=;f a=1"}, "f a=1", NULL},
 	{"file over directory", {"d a;f a/x=1", "f a=2"}, "f a=2", NULL},
@@ -58,9 +63,12 @@ static const struct layer_case cases[] = {
 	{"hard link of nothing", {"h b>a"}, NULL, "not there"},
 	{"hard link to a directory", {"d a;h b>a"}, NULL, "is a directory"},
 	{"hard link out", {"h b>../a"}, NULL, "\"..\""},
-	{"through a symlink to a directory", {"d usr/bin;l bin>usr/bin", "f bin/x=1"}, "l bin>usr/bin;d usr;d usr/bin;f usr/bin/x=1", NULL},
-	{"through an absolute symlink", {"d usr/bin;l bin>/usr/bin", "f bin/x=1"}, "l bin>/usr/bin;d usr;d usr/bin;f usr/bin/x=1", NULL},
-	{"symlink with .. stays in the root", {"d b;l a>../../b", "f a/x=1"}, "l a>../../b;d b;f b/x=1", NULL},
+	{"through a symlink to a directory", {"d usr/bin;l bin>usr/bin", "f bin/x=1"},
+		"l bin>usr/bin;d usr;d usr/bin;f usr/bin/x=1", NULL},
+	{"through an absolute symlink", {"d usr/bin;l bin>/usr/bin", "f bin/x=1"},
+		"l bin>/usr/bin;d usr;d usr/bin;f usr/bin/x=1", NULL},
+	{"symlink with .. stays in the root", {"d b;l a>../../b", "f a/x=1"},
+		"l a>../../b;d b;f b/x=1", NULL},
 	{"whiteout through a symlink", {"d b;f b/x=1;l a>b", "f a/.wh.x="}, "l a>b;d b", NULL},
 	{"symlink loop", {"l a>b;l b>a", "f a/x=1"}, NULL, "symlinks"},
 	{"symlink to nowhere", {"l a>gone", "f a/x=1"}, NULL, "not there"},
@@ -149,7 +157,10 @@ static char *describe(struct tree *tree)
 			buffer_printf(&out, "l %s>%s", path, inode->target);
 		} else {
 			buffer_printf(&out, "%c %s",
-				S_ISDIR(inode->mode) ? 'd' : S_ISCHR(inode->mode) ? 'c' : 'p', path);
+				S_ISDIR(inode->mode)   ? 'd'
+				: S_ISCHR(inode->mode) ? 'c'
+						       : 'p',
+				path);
 		}
 	}
 	return buffer_steal_text(&out);
@@ -190,8 +201,8 @@ static void test_cases(void **state)
 struct diff_case {
 	const char *name;
 	const char *base;
-	const char *unlink; /* a path, or NULL */
-	const char *layer;  /* applied after the unlink */
+	const char *unlink;   /* a path, or NULL */
+	const char *layer;    /* applied after the unlink */
 	const char *expected; /* the new layer's entries in order */
 };
 
@@ -230,10 +241,12 @@ static void test_diffs(void **state)
 		FILE *file = tmpfile();
 		struct layer_info info;
 		assert_int_equal(
-			layer_write(tree, fileno(file), &(struct layer_options){0}, &info, &err), 0);
+			layer_write(tree, fileno(file), &(struct layer_options){0}, &info, &err),
+			0);
 		for (uint64_t at = 0; at < info.size;) {
 			char block[TAR_BLOCK];
-			assert_int_equal(pread(fileno(file), block, sizeof(block), (off_t)at), TAR_BLOCK);
+			assert_int_equal(
+				pread(fileno(file), block, sizeof(block), (off_t)at), TAR_BLOCK);
 			if (block[0] == '\0')
 				break;
 			if (found.len != 0)

@@ -23,7 +23,8 @@ static void test_error_is_one_printable_line(void **state)
 {
 	(void)state;
 	struct error err;
-	assert_int_equal(error_set(&err, ERROR_INPUT, EINVAL, "name %s", "a\nb\x1b[31m\x7f"), -EINVAL);
+	assert_int_equal(
+		error_set(&err, ERROR_INPUT, EINVAL, "name %s", "a\nb\x1b[31m\x7f"), -EINVAL);
 	assert_string_equal(err.message, "name a\\x0ab\\x1b[31m\\x7f");
 	assert_int_equal(error_wrap(&err, -EINVAL, "layer %d", 3), -EINVAL);
 	assert_string_equal(err.message, "layer 3: name a\\x0ab\\x1b[31m\\x7f");
@@ -53,9 +54,15 @@ static void test_exit_status(void **state)
 		int status;
 		int expected;
 	} table[] = {
-		{ERROR_SCRIPT, 7, 7},	{ERROR_SCRIPT, 137, 137}, {ERROR_TIMEOUT, 0, 124},
-		{ERROR_INTERRUPTED, 2, 130}, {ERROR_INTERRUPTED, 15, 143}, {ERROR_USAGE, 0, 125},
-		{ERROR_INPUT, 0, 125},	{ERROR_MEMORY, 0, 125},	  {ERROR_INTERNAL, 0, 125},
+		{ERROR_SCRIPT, 7, 7},
+		{ERROR_SCRIPT, 137, 137},
+		{ERROR_TIMEOUT, 0, 124},
+		{ERROR_INTERRUPTED, 2, 130},
+		{ERROR_INTERRUPTED, 15, 143},
+		{ERROR_USAGE, 0, 125},
+		{ERROR_INPUT, 0, 125},
+		{ERROR_MEMORY, 0, 125},
+		{ERROR_INTERNAL, 0, 125},
 	};
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		const struct error err = {.kind = table[i].kind, .status = table[i].status};
@@ -142,7 +149,8 @@ static void test_output_appears_whole_or_not_at_all(void **state)
 	for (int i = 0; i < 2; i++) { /* the second time over an existing file */
 		char text[5] = "";
 		assert_int_equal(output_open(folder->file, &output, &err), 0);
-		assert_int_equal(file_write(output_fd(output), i ? "two" : "one", 3, "out", &err), 0);
+		assert_int_equal(
+			file_write(output_fd(output), i ? "two" : "one", 3, "out", &err), 0);
 		assert_int_equal(output_commit(output, &err), 0);
 		output_free(output);
 		int fd = open(folder->file, O_RDONLY | O_CLOEXEC);
