@@ -1,4 +1,5 @@
 /* layervm: subcommands. Only this file's main ends the program. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -48,6 +49,9 @@ int main(int argc, char **argv)
 		fprintf(stderr, "layervm: %s: %s\n", error_kind_name(err.kind), err.message);
 		return error_exit_status(&err);
 	}
+	/* A limit on file sizes and a closed pipe are errors of the write that meets them. */
+	signal(SIGXFSZ, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);

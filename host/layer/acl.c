@@ -1,7 +1,7 @@
 #include "layer/acl.h"
 
+#include <archive.h>
 #include <endian.h>
-#include <stdint.h>
 #include <stdlib.h>
 
 #include "support/memory.h"
@@ -39,6 +39,19 @@ static int compare_entries(const void *a, const void *b)
 	if (x->tag != y->tag)
 		return x->tag < y->tag ? -1 : 1;
 	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+uint32_t acl_mode(struct archive_entry *entry, uint32_t mode)
+{
+	int type, permset, tag, id;
+	const char *name;
+	archive_entry_acl_reset(entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS);
+	while (archive_entry_acl_next(entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, &type, &permset, &tag,
+		       &id, &name) == ARCHIVE_OK) {
+		if (tag == ARCHIVE_ENTRY_ACL_MASK)
+			mode = (mode & ~070u) | (uint32_t)(permset & 7) << 3;
+	}
+	return mode;
 }
 
 void acl_to_xattr(struct archive_entry *entry, bool is_default, struct buffer *out)

@@ -7,8 +7,15 @@
 
 #include <archive_entry.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "support/buffer.h"
+
+/*
+ * The permission bits of an entry with its access ACL: where the ACL has a mask, that is what
+ * stat(2) shows as the group's (acl(5), "CORRESPONDENCE"); libarchive gives the owning group's.
+ */
+uint32_t acl_mode(struct archive_entry *entry, uint32_t mode);
 
 /* The attribute's bytes for an entry's access or default ACL; none where it has no such ACL. */
 void acl_to_xattr(struct archive_entry *entry, bool is_default, struct buffer *out);

@@ -18,7 +18,7 @@
  * within the root, as in a chroot; the last part of a name never is. Entries with ".." parts are
  * an ERROR_INPUT; so is an entry below something that is no directory, and a hard link to
  * something that is not there. "./" and leading '/' are passed over. Of an entry that comes twice
- * the last stays.
+ * the last stays. Extended attributes that are in no namespace of Linux are left out.
  * tar: size bytes at offset 0; belongs to the tree afterwards, in failure too. name: for messages.
  */
 int layer_apply(

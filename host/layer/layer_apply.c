@@ -132,6 +132,18 @@ static int apply_hard_link(
 	return 0;
 }
 
+/* Whether Linux has such attributes: xattr(7), "Extended attribute namespaces". */
+static bool is_linux_xattr(const char *name)
+{
+	static const char *const prefixes[] = {"user.", "trusted.", "security."};
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+		if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	}
+	return strcmp(name, "system.posix_acl_access") == 0 ||
+	       strcmp(name, "system.posix_acl_default") == 0;
+}
+
 static int read_xattrs(
 	struct reader *r, struct archive_entry *entry, struct inode *inode, const char *path)
 {
@@ -155,7 +167,9 @@ static int read_xattrs(
 			.len = (uint32_t)default_acl.len};
 	archive_entry_xattr_reset(entry);
 	while (archive_entry_xattr_next(entry, &name, &value, &len) == ARCHIVE_OK) {
-		if (count >= XATTRS_MAX || len > UINT16_MAX || name == NULL)
+		if (name == NULL || !is_linux_xattr(name))
+			continue;
+		if (count >= XATTRS_MAX || len > UINT16_MAX)
 			return error_set(r->err, ERROR_INPUT, E2BIG,
 				"%s: more or larger extended attributes than Linux has", path);
 		items[count++] = (struct xattr){.name = name, .value = value, .len = (uint32_t)len};
@@ -216,17 +230,30 @@ static int read_owner(
 	return 0;
 }
 
+/*
+ * Before 1970 libarchive gives the parts of pax's one signed number, "-1.25" as -1 s and
+ * 250,000,000 ns; the kernel counts nanoseconds upwards from the second below.
+ */
+static void read_mtime(struct archive_entry *entry, struct inode *inode)
+{
+	long nsec = archive_entry_mtime_nsec(entry);
+	inode->mtime_sec = archive_entry_mtime(entry);
+	inode->mtime_nsec = nsec >= 0 && nsec < 1000000000 ? (uint32_t)nsec : 0;
+	if (inode->mtime_sec < 0 && inode->mtime_sec > INT64_MIN && inode->mtime_nsec != 0) {
+		inode->mtime_sec--;
+		inode->mtime_nsec = 1000000000 - inode->mtime_nsec;
+	}
+}
+
 static int read_inode(struct reader *r, struct archive_entry *entry, uint64_t data_start,
 	const char *path, struct inode **out)
 {
-	uint32_t mode = archive_entry_mode(entry) & (S_IFMT | 07777);
+	uint32_t mode = acl_mode(entry, archive_entry_mode(entry)) & (S_IFMT | 07777);
 	struct inode *inode = tree_inode_new(r->tree, mode);
 	int code = read_owner(r, entry, inode, path);
 	if (code < 0)
 		return code;
-	long nsec = archive_entry_mtime_nsec(entry);
-	inode->mtime_sec = archive_entry_mtime(entry);
-	inode->mtime_nsec = nsec >= 0 && nsec < 1000000000 ? (uint32_t)nsec : 0;
+	read_mtime(entry, inode);
 	code = read_xattrs(r, entry, inode, path);
 	if (code < 0)
 		return code;

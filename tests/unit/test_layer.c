@@ -277,6 +277,69 @@ static void test_truncated(void **state)
 	}
 }
 
+/* Times before 1970 come back as they went; -0.x s, which libarchive reads as 0.x, apart. */
+static void test_old_mtimes(void **state)
+{
+	static const struct {
+		int64_t sec;
+		uint32_t nsec;
+	} times[] = {{-1, 0}, {-2, 1}, {-312753294, 123456789}, {0, 5}, {1, 0}};
+	(void)state;
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		cleanup_tree struct tree *tree = tree_new();
+		cleanup_buffer struct buffer tar = {0};
+		struct error err;
+		tar_header_add(&tar, &(struct tar_header){.path = "x",
+					     .type = '6',
+					     .mode = 0644,
+					     .mtime_sec = times[i].sec,
+					     .mtime_nsec = times[i].nsec});
+		assert_int_equal(
+			layer_apply(tree, source_from_bytes(tar.data, tar.len), tar.len, "x", &err),
+			0);
+		const struct inode *inode = tree_walk(tree, "x")->inode;
+		assert_int_equal(inode->mtime_sec, times[i].sec);
+		assert_int_equal(inode->mtime_nsec, times[i].nsec);
+	}
+}
+
+/* What no ext4 could hold is left out; ACLs as text become what the kernel has. */
+static void test_xattrs(void **state)
+{
+	/* The records of a pax header as GNU tar writes them, lengths included. */
+	static const char records[] =
+		"27 SCHILY.xattr.user.a=one\n"
+		"36 SCHILY.xattr.com.apple.thing=two\n"
+		"74 SCHILY.acl.access=user::rwx,user:7:r--,group::r--,mask::r-x,"
+		"other::---\n";
+	static const uint8_t acl[] = {2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 2, 0, 4, 0, 7, 0,
+		0, 0, 4, 0, 4, 0, 255, 255, 255, 255, 16, 0, 5, 0, 255, 255, 255, 255, 32, 0, 0, 0,
+		255, 255, 255, 255};
+	(void)state;
+	cleanup_tree struct tree *tree = tree_new();
+	cleanup_buffer struct buffer tar = {0};
+	struct error err;
+	char block[TAR_BLOCK] = "";
+	for (const char *p = records; *p != '\0'; p = strchr(p, '\n') + 1)
+		assert_int_equal(strtol(p, NULL, 10), strchr(p, '\n') + 1 - p);
+	tar_header_add(&tar,
+		&(struct tar_header){
+			.path = "pax", .type = 'x', .mode = 0644, .size = sizeof(records) - 1});
+	memcpy(block, records, sizeof(records) - 1);
+	buffer_add(&tar, block, sizeof(block));
+	tar_header_add(&tar, &(struct tar_header){.path = "x", .type = '6', .mode = 0750});
+	if (layer_apply(tree, source_from_bytes(tar.data, tar.len), tar.len, "x", &err) < 0)
+		fail_msg("%s", err.message);
+	const struct inode *inode = tree_walk(tree, "x")->inode;
+	assert_int_equal(inode->mode & 07777, 0750);
+	assert_int_equal(inode->xattrs->count, 2);
+	assert_string_equal(inode->xattrs->items[0].name, "system.posix_acl_access");
+	assert_int_equal(inode->xattrs->items[0].len, sizeof(acl));
+	assert_memory_equal(inode->xattrs->items[0].value, acl, sizeof(acl));
+	assert_string_equal(inode->xattrs->items[1].name, "user.a");
+	assert_memory_equal(inode->xattrs->items[1].value, "one", 3);
+}
+
 static void test_whiteout_name_in_tree(void **state)
 {
 	(void)state;
@@ -330,6 +393,8 @@ int main(void)
 		cmocka_unit_test(test_cases),
 		cmocka_unit_test(test_diffs),
 		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_old_mtimes),
+		cmocka_unit_test(test_xattrs),
 		cmocka_unit_test(test_whiteout_name_in_tree),
 		cmocka_unit_test(test_mtime_max),
 	};

@@ -116,8 +116,9 @@ struct folder {
 static int make_folder(void **state)
 {
 	struct folder *folder = calloc(1, sizeof(*folder));
+	assert_non_null(folder);
 	strcpy(folder->path, "/tmp/layervm-test-XXXXXX");
-	if (folder == NULL || mkdtemp(folder->path) == NULL)
+	if (mkdtemp(folder->path) == NULL)
 		return -1;
 	snprintf(folder->file, sizeof(folder->file), "%s/out", folder->path);
 	*state = folder;

@@ -1,0 +1,361 @@
+/*
+ * The whole tree is known before the first byte is written. So the first walk gives every inode
+ * its number and counts blocks, the disk is laid out once, and the second walk writes data and
+ * inodes in the order in which they lie on the disk: nothing is searched for, moved or read back.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <ext2fs/ext2_fs.h>
+
+#include "disk/assemble_directory.h"
+#include "disk/assemble_extents.h"
+#include "disk/assemble_file.h"
+#include "disk/assemble_geometry.h"
+#include "disk/assemble_writer.h"
+#include "disk/assemble_xattrs.h"
+#include "disk/disk.h"
+#include "support/interrupt.h"
+#include "support/memory.h"
+
+/* ext4's limits of an inode: names, and the times that 34 bits of seconds tell. */
+#define LINKS_MAX 65000
+#define MTIME_MIN INT32_MIN
+#define MTIME_MAX (((int64_t)1 << 34) + INT32_MIN - 1)
+
+/* A symlink's target is in the inode with a NUL behind it, or else in one block. */
+#define FAST_SYMLINK_MAX (EXT2_N_BLOCKS * 4 - 1)
+#define SYMLINK_MAX (DISK_BLOCK_SIZE - 1)
+
+/* Device numbers of the kernel's new encoding (new_encode_dev). */
+#define MAJOR_MAX 0xfff
+#define MINOR_MAX 0xfffff
+
+struct assembly {
+	struct tree *tree;
+	struct geometry geometry;
+	struct geometry_use use;
+	uint16_t *group_dirs; /* directories in each group of inodes */
+	uint32_t last_ino;    /* the highest number given, or written, so far */
+	struct disk_writer data;
+	struct disk_writer inodes;
+	/* Used for one inode after another. */
+	struct directory directory;
+	struct extent_map extents;
+	struct encoded_xattrs xattrs;
+};
+
+struct on_disk_inode {
+	struct ext2_inode_large fields;
+	uint8_t xattrs[XATTRS_IN_INODE];
+};
+
+_Static_assert(sizeof(struct on_disk_inode) == GEOMETRY_INODE_SIZE, "ext4 on-disk layout");
+
+static void assembly_free(struct assembly *a)
+{
+	free(a->group_dirs);
+	writer_free(&a->data);
+	writer_free(&a->inodes);
+	directory_free(&a->directory);
+	extent_map_free(&a->extents);
+}
+#define cleanup_assembly __attribute__((cleanup(assembly_free)))
+
+/*
+ * Calls visit for every inode once, by its first name, parents before children, in a sorted
+ * tree. An error gets the path in front, unless the inode has no part in it.
+ */
+static int for_each_inode(struct assembly *a,
+	int (*visit)(struct assembly *, const struct dentry *, struct error *), struct error *err)
+{
+	struct dentry *root = tree_root(a->tree);
+	for (struct dentry *d = root; d != NULL; d = tree_next(root, d)) {
+		if (d->inode == NULL || d->inode->names != d)
+			continue;
+		int r = interrupt_check(err);
+		if (r < 0)
+			return r;
+		r = visit(a, d, err);
+		if (r < 0 && err->kind != ERROR_INTERRUPTED && err->kind != ERROR_OUTPUT) {
+			cleanup_free char *path = tree_path(d);
+			return error_wrap(err, r, "/%s", path);
+		}
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Number 2 is the root's, those up to GEOMETRY_FIRST_INO are reserved. */
+static uint32_t next_ino(const struct assembly *a)
+{
+	if (a->last_ino == 0)
+		return EXT2_ROOT_INO;
+	return a->last_ino == EXT2_ROOT_INO ? GEOMETRY_FIRST_INO : a->last_ino + 1;
+}
+
+/* What is in the base state alone is not on the disk. */
+static void forget_numbers(struct tree *tree)
+{
+	struct dentry *root = tree_root(tree);
+	for (struct dentry *d = root; d != NULL; d = tree_next(root, d)) {
+		if (d->base != NULL)
+			d->base->ino = 0;
+	}
+}
+
+/*
+ * ext4 has no times before 1901-12-13 or after 2446-05-10. The nearest one goes into the tree as
+ * well: what is on the disk is what the tree says, and no change that the guest made.
+ */
+static void clamp_mtime(struct inode *inode)
+{
+	if (inode->mtime_sec >= MTIME_MIN && inode->mtime_sec <= MTIME_MAX)
+		return;
+	inode->mtime_sec = inode->mtime_sec < MTIME_MIN ? MTIME_MIN : MTIME_MAX;
+	inode->mtime_nsec = 0;
+}
+
+static int plan_symlink(const struct inode *inode, uint64_t *blocks, struct error *err)
+{
+	if (inode->size == 0 || inode->size > SYMLINK_MAX)
+		return error_set(err, ERROR_LIMIT, ENAMETOOLONG,
+			"is a symlink with a target of %llu bytes; ext4 takes 1 to %d",
+			(unsigned long long)inode->size, SYMLINK_MAX);
+	*blocks = inode->size > FAST_SYMLINK_MAX;
+	return 0;
+}
+
+static int plan_device(const struct inode *inode, struct error *err)
+{
+	if (inode->device.major > MAJOR_MAX || inode->device.minor > MINOR_MAX)
+		return error_set(err, ERROR_LIMIT, EINVAL,
+			"is device %u:%u; Linux has numbers up to %d:%d", inode->device.major,
+			inode->device.minor, MAJOR_MAX, MINOR_MAX);
+	return 0;
+}
+
+/* *blocks: what an inode takes, for its content and what leads there. */
+static int plan_content(
+	struct assembly *a, const struct dentry *dentry, uint64_t *blocks, struct error *err)
+{
+	const struct inode *inode = dentry->inode;
+	int r = 0;
+	*blocks = 0;
+	switch (inode->mode & S_IFMT) {
+	case S_IFDIR:
+		r = directory_plan(&a->directory, dentry, err);
+		*blocks =
+			a->directory.blocks + extent_tree_blocks(extent_count(a->directory.blocks));
+		return r;
+	case S_IFREG:
+		return file_plan(inode, blocks, err);
+	case S_IFLNK:
+		return plan_symlink(inode, blocks, err);
+	case S_IFCHR:
+	case S_IFBLK:
+		return plan_device(inode, err);
+	case S_IFIFO:
+	case S_IFSOCK:
+		return 0;
+	default:
+		return error_set(
+			err, ERROR_INTERNAL, EINVAL, "is of no known type (mode 0%o)", inode->mode);
+	}
+}
+
+static int plan_inode(struct assembly *a, const struct dentry *dentry, struct error *err)
+{
+	struct inode *inode = dentry->inode;
+	uint64_t blocks;
+	if (!inode_is_dir(inode) && inode->nlink > LINKS_MAX)
+		return error_set(err, ERROR_LIMIT, EMLINK,
+			"is one of %u names of a file; ext4 takes %d", inode->nlink, LINKS_MAX);
+	int r = plan_content(a, dentry, &blocks, err);
+	if (r == 0)
+		r = xattrs_encode(inode->xattrs, &a->xattrs, err);
+	if (r < 0)
+		return r;
+	clamp_mtime(inode);
+	inode->ino = a->last_ino = next_ino(a);
+	a->use.data_blocks += blocks + a->xattrs.has_block;
+	return 0;
+}
+
+/* Writes a block that begins with len bytes of data and is zeros behind them. */
+static int write_block(struct disk_writer *out, const void *data, size_t len, struct error *err)
+{
+	void *block;
+	int r = writer_room(out, DISK_BLOCK_SIZE, &block, err);
+	if (r == 0)
+		memcpy(block, data, len);
+	return r;
+}
+
+static uint32_t next_block(const struct assembly *a)
+{
+	return (uint32_t)(writer_offset(&a->data) / DISK_BLOCK_SIZE);
+}
+
+static int write_directory(struct assembly *a, const struct dentry *dentry,
+	struct ext2_inode_large *raw, struct error *err)
+{
+	struct directory *d = &a->directory;
+	int r = directory_plan(d, dentry, err);
+	if (r < 0)
+		return r;
+	uint64_t size = (uint64_t)d->blocks * DISK_BLOCK_SIZE;
+	raw->i_size = (uint32_t)size;
+	raw->i_size_high = (uint32_t)(size >> 32);
+	if (d->indexed)
+		raw->i_flags |= EXT2_INDEX_FL;
+	/* dir_nlink: a number that does not fit is 1. */
+	raw->i_links_count = d->subdirs > LINKS_MAX - 2 ? 1 : (uint16_t)(d->subdirs + 2);
+	a->group_dirs[(dentry->inode->ino - 1) / a->geometry.inodes_per_group]++;
+	extent_map_add(&a->extents, 0, next_block(a), d->blocks);
+	r = directory_write(d, &a->data, err);
+	return r < 0 ? r : extent_map_write(&a->extents, &a->data, raw, err);
+}
+
+static int write_symlink(struct assembly *a, const struct inode *inode,
+	struct ext2_inode_large *raw, struct error *err)
+{
+	if (inode->size <= FAST_SYMLINK_MAX) {
+		memcpy(raw->i_block, inode->target, (size_t)inode->size);
+		return 0;
+	}
+	extent_map_add(&a->extents, 0, next_block(a), 1);
+	int r = write_block(&a->data, inode->target, (size_t)inode->size, err);
+	return r < 0 ? r : extent_map_write(&a->extents, &a->data, raw, err);
+}
+
+/* Numbers up to 255:255 are in the first word, as ext2 had it (old_encode_dev), others behind. */
+static void encode_device(const struct inode *inode, struct ext2_inode_large *raw)
+{
+	uint32_t major = inode->device.major, minor = inode->device.minor;
+	if (major < 256 && minor < 256)
+		raw->i_block[0] = major << 8 | minor;
+	else
+		raw->i_block[1] = (minor & 0xff) | major << 8 | (minor & ~0xffu) << 12;
+}
+
+static int write_content(struct assembly *a, const struct dentry *dentry,
+	struct ext2_inode_large *raw, struct error *err)
+{
+	const struct inode *inode = dentry->inode;
+	switch (inode->mode & S_IFMT) {
+	case S_IFDIR:
+		return write_directory(a, dentry, raw, err);
+	case S_IFREG:
+		return file_write_data(inode, &a->data, &a->extents, raw, err);
+	case S_IFLNK:
+		return write_symlink(a, inode, raw, err);
+	case S_IFCHR:
+	case S_IFBLK:
+		encode_device(inode, raw);
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+/* What the tree knows of an inode; times other than mtime are zero. */
+static void fill_fields(struct ext2_inode_large *raw, const struct inode *inode)
+{
+	/* Two bits beside the nanoseconds extend the signed 32 bits of seconds. */
+	int32_t seconds = (int32_t)inode->mtime_sec;
+	uint32_t epoch = (uint32_t)((inode->mtime_sec - seconds) >> 32) & EXT4_EPOCH_MASK;
+	raw->i_mode = (uint16_t)inode->mode;
+	raw->i_uid = (uint16_t)inode->uid;
+	raw->osd2.linux2.l_i_uid_high = (uint16_t)(inode->uid >> 16);
+	raw->i_gid = (uint16_t)inode->gid;
+	raw->osd2.linux2.l_i_gid_high = (uint16_t)(inode->gid >> 16);
+	raw->i_size = (uint32_t)inode->size;
+	raw->i_size_high = (uint32_t)(inode->size >> 32);
+	raw->i_mtime = (uint32_t)seconds;
+	raw->i_mtime_extra = inode->mtime_nsec << EXT4_EPOCH_BITS | epoch;
+	raw->i_links_count = (uint16_t)inode->nlink;
+	raw->i_extra_isize = sizeof(*raw) - EXT2_GOOD_OLD_INODE_SIZE;
+}
+
+static int write_inode(struct assembly *a, const struct dentry *dentry, struct error *err)
+{
+	const struct inode *inode = dentry->inode;
+	struct on_disk_inode raw = {0};
+	uint32_t first = next_block(a);
+	fill_fields(&raw.fields, inode);
+	int r = write_content(a, dentry, &raw.fields, err);
+	if (r == 0)
+		r = xattrs_encode(inode->xattrs, &a->xattrs, err);
+	if (r == 0 && a->xattrs.has_block) {
+		raw.fields.i_file_acl = next_block(a);
+		r = write_block(&a->data, a->xattrs.block, DISK_BLOCK_SIZE, err);
+	}
+	if (r < 0)
+		return r;
+	memcpy(raw.xattrs, a->xattrs.in_inode, sizeof(raw.xattrs));
+	/* In sectors of 512 bytes; huge_file gives them 48 bits. */
+	uint64_t sectors = (uint64_t)(next_block(a) - first) * (DISK_BLOCK_SIZE / 512);
+	raw.fields.i_blocks = (uint32_t)sectors;
+	raw.fields.osd2.linux2.l_i_blocks_hi = (uint16_t)(sectors >> 32);
+
+	void *slot;
+	uint32_t passed_over = inode->ino - a->last_ino - 1;
+	r = writer_room(&a->inodes, passed_over * sizeof(raw), &slot, err);
+	if (r == 0)
+		r = writer_room(&a->inodes, sizeof(raw), &slot, err);
+	if (r < 0)
+		return r;
+	memcpy(slot, &raw, sizeof(raw));
+	a->last_ino = inode->ino;
+	return 0;
+}
+
+static int plan(struct assembly *a, uint64_t room, struct error *err)
+{
+	forget_numbers(a->tree);
+	int r = for_each_inode(a, plan_inode, err);
+	if (r < 0)
+		return r;
+	a->use.inodes = a->last_ino > EXT2_ROOT_INO ? a->last_ino : GEOMETRY_FIRST_INO - 1;
+	return geometry_plan(&a->geometry, &a->use, room, err);
+}
+
+static int write_all(struct assembly *a, int fd, struct error *err)
+{
+	const struct geometry *g = &a->geometry;
+	writer_init(&a->data, fd, (uint64_t)g->data * DISK_BLOCK_SIZE);
+	writer_init(&a->inodes, fd, (uint64_t)g->inode_table * DISK_BLOCK_SIZE);
+	a->group_dirs = xcalloc(g->groups, sizeof(*a->group_dirs));
+	a->last_ino = 0;
+	int r = for_each_inode(a, write_inode, err);
+	if (r == 0)
+		r = writer_flush(&a->data, err);
+	if (r == 0)
+		r = writer_flush(&a->inodes, err);
+	if (r < 0)
+		return r;
+	uint64_t written = next_block(a) - g->data;
+	if (written != a->use.data_blocks)
+		return error_set(err, ERROR_INTERNAL, EIO,
+			"the tree took %llu blocks of the disk instead of %llu as planned",
+			(unsigned long long)written, (unsigned long long)a->use.data_blocks);
+	return geometry_write(g, &a->use, a->group_dirs, fd, err);
+}
+
+int disk_assemble(struct tree *tree, int fd, const struct disk_options *options, uint64_t *size,
+	struct error *err)
+{
+	cleanup_assembly struct assembly a = {.tree = tree};
+	tree_sort(tree);
+	int r = plan(&a, options->room, err);
+	if (r < 0)
+		return r;
+	*size = (uint64_t)a.geometry.blocks * DISK_BLOCK_SIZE;
+	if (ftruncate(fd, (off_t)*size) < 0)
+		return error_set_errno(err, ERROR_OUTPUT,
+			"cannot make the guest's disk of %llu bytes", (unsigned long long)*size);
+	return write_all(&a, fd, err);
+}

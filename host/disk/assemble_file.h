@@ -1,0 +1,25 @@
+/*
+ * The data of a regular file: which blocks its segments take, and the copy of their bytes.
+ * What no segment touches stays a hole.
+ */
+#ifndef LAYERVM_DISK_ASSEMBLE_FILE_H
+#define LAYERVM_DISK_ASSEMBLE_FILE_H
+
+#include <stdint.h>
+
+#include "disk/assemble_extents.h"
+#include "disk/assemble_writer.h"
+#include "support/error.h"
+#include "tree/tree.h"
+
+/*
+ * *blocks: what the file takes, its extent tree included. Checks what tree.h promises of
+ * segments. A file over the limit of ext4, 16 TiB less a block, is an ERROR_LIMIT.
+ */
+int file_plan(const struct inode *inode, uint64_t *blocks, struct error *err);
+
+/* Writes that many blocks, at the writer's offset, and the extents into raw. */
+int file_write_data(const struct inode *inode, struct disk_writer *out, struct extent_map *map,
+	struct ext2_inode_large *raw, struct error *err);
+
+#endif

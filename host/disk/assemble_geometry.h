@@ -1,0 +1,51 @@
+/*
+ * Where things lie on a disk that is made at once: superblock, group descriptors, all block
+ * bitmaps, all inode bitmaps, one inode table, the tree's data, and behind it nothing but free
+ * blocks. flex_bg lets the groups' bitmaps and tables lie anywhere, and sparse_super2 without a
+ * backup superblock leaves nothing in the way: a throwaway disk has no use for backups.
+ */
+#ifndef LAYERVM_DISK_ASSEMBLE_GEOMETRY_H
+#define LAYERVM_DISK_ASSEMBLE_GEOMETRY_H
+
+#include <stdint.h>
+
+#include "support/error.h"
+
+#define GEOMETRY_INODE_SIZE 256
+/* Behind inode 2, the root, nothing is free before this one (EXT2_GOOD_OLD_FIRST_INO). */
+#define GEOMETRY_FIRST_INO 11
+
+struct geometry {
+	uint32_t blocks;
+	uint32_t blocks_per_group;
+	uint32_t inodes_per_group;
+	uint32_t groups;
+	/* First blocks; group descriptors begin with block 1. */
+	uint32_t block_bitmaps;
+	uint32_t inode_bitmaps;
+	uint32_t inode_table;
+	uint32_t data;
+};
+
+/* What the tree takes. */
+struct geometry_use {
+	uint64_t data_blocks;
+	uint64_t inodes; /* numbers 1 to inodes are taken */
+};
+
+/*
+ * Finds the smallest disk that holds the tree and leaves room bytes, and inodes in proportion,
+ * to whoever mounts it. More than ext4 has without its 64-bit form (16 TiB, 2^32 inodes) is an
+ * ERROR_LIMIT.
+ */
+int geometry_plan(
+	struct geometry *g, const struct geometry_use *use, uint64_t room, struct error *err);
+
+/*
+ * Writes superblock, group descriptors and bitmaps to a file of zeros.
+ * dirs: how many directories have their inode in each group.
+ */
+int geometry_write(const struct geometry *g, const struct geometry_use *use, const uint16_t *dirs,
+	int fd, struct error *err);
+
+#endif
