@@ -1,0 +1,81 @@
+#!/bin/bash
+# The archive is taken by the tools that people load images with, and the file system that they
+# make of it is the one that was built.
+. "${0%/*}/lib.sh"
+
+base_busybox "$work/base.tar"
+cat > "$work/spec.json" <<'SPEC'
+{
+  "name": "registry.example/some/app", "tag": "1.0",
+  "fromImage": "base.tar",
+  "runAsRoot": "mkdir -p /data\necho hi > /data/x\nchown 7:8 /data/x\nrm /bin/yes\nln /bin/busybox /bin/bb\n",
+  "config": {"Cmd": ["/bin/sh", "-c", "echo $BASE $NEW; cat x; ls -ln x; ls /bin/yes || echo gone; ls -l /bin/bb | wc -l"],
+    "Env": ["NEW=also"], "WorkingDir": "/data", "Labels": {"a": "b"}}
+}
+SPEC
+app=$out/app.tar
+build "$work/spec.json" -o "$app"
+dump image "$app" > "$work/expected.dump"
+
+part "skopeo copy, docker-archive and oci-archive"
+if has skopeo; then
+  skopeo copy "docker-archive:$app" "oci:$work/from-docker:1" > "$work/skopeo.log" 2>&1
+  skopeo copy "oci-archive:$app" "oci:$work/from-oci:1" > "$work/skopeo.log" 2>&1
+  skopeo copy "oci-archive:$app" "docker-archive:$work/again.tar:app:again" > "$work/skopeo.log" 2>&1
+  dump image "$work/again.tar" > "$work/again.dump"
+  same "$work/expected.dump" "$work/again.dump"
+else
+  skip_part "no skopeo"
+fi
+
+part "umoci unpack"
+if is_root && has umoci && has skopeo; then
+  for layout in docker oci; do
+    umoci_rootfs "$layout-archive:$app" "$work/umoci-$layout"
+    dump folder "$work/umoci-$layout" > "$work/umoci.dump"
+    same "$work/expected.dump" "$work/umoci.dump"
+  done
+else
+  skip_part "needs root, umoci and skopeo"
+fi
+
+part "podman load"
+if has podman && is_root; then
+  podman=(podman --root "$work/podman" --runroot "$work/podman-run" --storage-driver vfs)
+  "${podman[@]}" load -i "$app" > "$work/podman.log" 2>&1 || { cat "$work/podman.log" >&2; fail "podman load"; }
+  "${podman[@]}" image inspect registry.example/some/app:1.0 > "$work/podman.json"
+  jq -c '.[0].Config | {Cmd: .Cmd[0:2], Env, WorkingDir, Labels}' "$work/podman.json" > "$work/podman.config"
+  same_text "$work/podman.config" <<'CONFIG'
+{"Cmd":["/bin/sh","-c"],"Env":["PATH=/bin","BASE=yes","NEW=also"],"WorkingDir":"/data","Labels":{"a":"b","from":"base"}}
+CONFIG
+else
+  skip_part "needs root and podman"
+fi
+
+part "docker load and docker run"
+if start_docker; then
+  docker_cli load -i "$app" > "$work/docker.log" 2>&1 || { cat "$work/docker.log" >&2; fail "docker load"; }
+  grep -qF 'Loaded image: registry.example/some/app:1.0' "$work/docker.log" ||
+    fail "docker load said: $(cat "$work/docker.log")"
+  id=$(docker_cli image inspect --format '{{.Id}}' registry.example/some/app:1.0)
+  [ "$id" = "sha256:$(config "$app" | sha256sum | cut -d' ' -f1)" ] || fail "docker has the image as $id"
+  docker_cli image inspect registry.example/some/app:1.0 | jq -c '.[0].Config.Env' > "$work/docker.env"
+  same_text "$work/docker.env" <<< '["PATH=/bin","BASE=yes","NEW=also"]'
+  if docker_cli run --rm --network none registry.example/some/app:1.0 \
+    > "$work/run.out" 2> "$work/run.err"; then
+    same_text "$work/run.out" <<'RUN'
+yes also
+hi
+-rw-r--r--    1 7        8                3 Jan  1  1970 x
+gone
+1
+RUN
+  else
+    echo "   docker run cannot run containers here: $(tail -n 1 "$work/run.err")"
+  fi
+  stop_docker
+else
+  skip_part "$docker_reason"
+fi
+
+finish_parts

@@ -1,0 +1,39 @@
+/* Disks for guests, made with the tools of e2fsprogs and QEMU from a few files of busybox. */
+#ifndef TESTS_INTEGRATION_GUEST_DISKS_H
+#define TESTS_INTEGRATION_GUEST_DISKS_H
+
+#include <stdbool.h>
+
+/* What an image holds. */
+enum root {
+	ROOT_SHELL,  /* busybox as /bin/sh, and the folders that are mounted on */
+	ROOT_BASH,   /* the same with a /bin/bash that says so */
+	ROOT_EMPTY,  /* nothing but the folders */
+	ROOT_LINK,   /* /proc is a symlink */
+	ROOT_NO_DEV, /* there is no /dev */
+	ROOT_COUNT,
+};
+
+/* Whether the tools are there; where not, says which one is missing. */
+bool disks_possible(void);
+
+/* Makes a folder for the disks, and one disk of 64 MiB a root. */
+void disks_make(void);
+void disks_remove(void);
+
+/* Opens the disk of a root, and a new overlay over it. */
+void disks_open(enum root root, int *disk, int *overlay);
+
+/* Runs a program with the standard output to a file of the disks' folder. Returns its status. */
+int run_tool(const char *output, const char *const argv[]);
+
+/*
+ * The disk of a root with what is in the last overlay, as one raw file. Returns its path, which
+ * the caller frees.
+ */
+char *disks_merge(enum root root);
+
+/* The path of a file of the disks' folder; the caller frees it. */
+char *disks_path(const char *name);
+
+#endif

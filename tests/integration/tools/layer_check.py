@@ -1,0 +1,102 @@
+#!/usr/bin/python3
+"""Is a layer what lies between two trees, whole and minimal?
+
+    layer_check.py BASE.dump RESULT.dump LAYER.tar
+
+The dumps are dump.py's, with all options off. The layer must hold, once each and nothing else:
+every entry that is new or different, all names of a file any of whose names is that (or that has
+lost one), the folders above those, and for what is gone one whiteout of its topmost entry, which
+stands before its folder's other entries.
+"""
+
+import os
+import sys
+import tarfile
+
+sys.dont_write_bytecode = True
+from dump import escape, member_path  # noqa: E402
+
+WHITEOUT = b".wh."
+
+
+class Tree:
+    """A dump: lines by path, and the set of all names of the file at a path."""
+
+    def __init__(self, file):
+        self.lines = {}
+        self.firsts = {}
+        self.groups = {}
+        with open(file, encoding="ascii") as dump:
+            for line in dump:
+                words = line.split()
+                path = words[0]
+                self.lines[path] = line
+                for word in words[4:]:
+                    if word.startswith("="):
+                        self.firsts[path] = word[1:]
+                        self.groups.setdefault(word[1:], set()).add(path)
+
+    def names(self, path):
+        return self.groups[self.firsts[path]] if path in self.firsts else {path}
+
+    def is_folder(self, path):
+        return path in self.lines and self.lines[path].split()[1] == "d"
+
+
+def above(path):
+    while path != "/":
+        path = os.path.dirname(path)
+        yield path
+
+
+def expected(base, result):
+    """The paths that the layer must hold, and those that it must hide."""
+    wanted = set()
+    for path, line in result.lines.items():
+        old = base.lines.get(path)
+        if line != old or result.names(path) != base.names(path):
+            wanted |= result.names(path)
+    hidden = {
+        path
+        for path in base.lines
+        if path not in result.lines and result.is_folder(os.path.dirname(path))
+    }
+    for path in wanted | hidden:
+        wanted = wanted.union(above(path))
+    return wanted, hidden
+
+
+def main():
+    base, result = Tree(sys.argv[1]), Tree(sys.argv[2])
+    wanted, whiteouts = expected(base, result)
+    found, hidden, parents, faults = set(), set(), set(), []
+    with tarfile.open(sys.argv[3], encoding="utf-8", errors="surrogateescape") as layer:
+        for member in layer:
+            raw = member_path(member.name)
+            folder, name = os.path.split(raw)
+            path = escape(raw)
+            if name.startswith(WHITEOUT):
+                path = escape(os.path.join(folder, name[len(WHITEOUT) :]))
+                if escape(folder) in parents:
+                    faults.append(f"a whiteout after its siblings: {path}")
+            elif path != "/":
+                parents.add(escape(folder))
+            seen = hidden if name.startswith(WHITEOUT) else found
+            if path in seen:
+                faults.append(f"twice: {path}")
+            if path != "/" and escape(folder) not in found | {"/"}:
+                faults.append(f"before its folder: {path}")
+            seen.add(path)
+    # Whether the root itself is an entry is free where nothing of it changed.
+    wanted.discard("/")
+    found.discard("/")
+    faults += [f"missing: {path}" for path in sorted(wanted - found)]
+    faults += [f"needless: {path}" for path in sorted(found - wanted)]
+    faults += [f"missing whiteout: {path}" for path in sorted(whiteouts - hidden)]
+    faults += [f"needless whiteout: {path}" for path in sorted(hidden - whiteouts)]
+    for fault in faults[:40]:
+        print(f"layer_check.py: {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+sys.exit(main())
