@@ -10,9 +10,9 @@
 #include "support/interrupt.h"
 #include "support/memory.h"
 #include "support/utf8.h"
-#include "tree/hostdir.h"
+#include "hostdir/hostdir.h"
 #include "tree/tree.h"
-#include "tree/workdir.h"
+#include "hostdir/workdir.h"
 
 /* As much of a script as a line of the image's history takes. */
 #define HISTORY_MAX 1000
@@ -218,8 +218,9 @@ int build_run(const struct build_options *options, struct build_result *result, 
 {
 	cleanup_output struct output *output = NULL;
 	int r = output_open(options->output, &output, err);
-	if (r == 0)
-		r = open_base(options, &result->base, err);
+	if (r < 0)
+		return r;
+	r = open_base(options, &result->base, err);
 	if (r < 0)
 		return r;
 	cleanup_close int layer_fd = make_layer(options, result, err);

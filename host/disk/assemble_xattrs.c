@@ -31,11 +31,11 @@ static const struct prefix {
 #define END_MARK 4u /* the list of entries ends with four zero bytes */
 
 struct entry {
-	uint8_t index;
-	uint8_t name_len;
 	const char *name; /* behind the prefix */
 	const struct xattr *xattr;
 	uint32_t value_len; /* in ext4's form */
+	uint8_t index;
+	uint8_t name_len;
 };
 
 /* A stretch of bytes: entries grow up from its start, values down from its end. */
@@ -220,7 +220,7 @@ int xattrs_encode(const struct xattrs *xattrs, struct encoded_xattrs *out, struc
 			"has %u attributes; the %u bytes that ext4 has for them cannot hold more "
 			"than %u",
 			xattrs->count, XATTRS_IN_INODE + DISK_BLOCK_SIZE, COUNT_MAX);
-	struct entry entries[COUNT_MAX] = {{0}};
+	struct entry entries[COUNT_MAX] = {{.name = NULL}};
 	for (uint32_t i = 0; i < xattrs->count; i++) {
 		int r = make_entry(&xattrs->items[i], &entries[i], err);
 		if (r < 0)

@@ -20,6 +20,8 @@ union slot {
 
 _Static_assert(sizeof(union slot) == 12, "an entry of an extent node is 12 bytes");
 
+#define ROOT_SLOTS 5 /* in the 60 bytes of an inode's i_block */
+
 /* A node of the tree on the way to the current extent. */
 struct node {
 	union slot slots[DISK_BLOCK_SIZE / sizeof(union slot)];
@@ -170,7 +172,7 @@ int reread_extents(
 	if (depth > DEPTH_MAX)
 		return error_set(err, ERROR_GUEST, EUCLEAN,
 			"extent tree: its depth is %u, at most %d is possible", depth, DEPTH_MAX);
-	int code = check_node(root, sizeof(raw->fields.i_block) / sizeof(union slot), depth, err);
+	int code = check_node(root, ROOT_SLOTS, depth, err);
 
 	unsigned level = 0;
 	while (code == 0) {

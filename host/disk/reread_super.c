@@ -213,8 +213,8 @@ static int read_groups(struct reread *r, size_t desc_size, struct error *err)
 
 int reread_geometry(struct reread *r, struct error *err)
 {
-	struct ext2_super_block base;
-	struct ext2_super_block after;
+	struct ext2_super_block base = {0};
+	struct ext2_super_block after = {0};
 	int code = disk_view_read_base(r->view, &base, sizeof(base), SUPER_OFFSET, err);
 	if (code == 0)
 		code = disk_view_read(r->view, &after, sizeof(after), SUPER_OFFSET, err);
@@ -241,7 +241,9 @@ int reread_geometry(struct reread *r, struct error *err)
 	r->inode_count = le32toh(base.s_inodes_count);
 	r->inodes_per_group = le32toh(base.s_inodes_per_group);
 	r->first_inode = le32toh(base.s_first_ino);
-	r->group_count = r->inode_count / r->inodes_per_group;
+	/* check_base has seen that it is not zero. */
+	r->group_count =
+		r->inode_count / r->inodes_per_group; // NOLINT(clang-analyzer-core.DivideZero)
 	return read_groups(r, wide ? le16toh(base.s_desc_size) : EXT2_MIN_DESC_SIZE, err);
 }
 

@@ -34,13 +34,6 @@ static void archive_cleanup(struct archive **archive)
 	archive_read_free(*archive);
 }
 
-static void locale_cleanup(locale_t *saved)
-{
-	locale_t utf8 = uselocale(*saved);
-	if (utf8 != LC_GLOBAL_LOCALE && utf8 != *saved)
-		freelocale(utf8);
-}
-
 static la_ssize_t on_read(struct archive *archive, void *data, const void **buffer)
 {
 	struct reader *r = data;
@@ -314,7 +307,7 @@ static int apply_entry(struct reader *r, struct archive_entry *entry, uint64_t d
 		return apply_hard_link(r, &place, path, target);
 
 	code = read_inode(r, entry, data_start, path, &inode);
-	if (code < 0)
+	if (code != 0)
 		return code;
 	if (place.len != 0) {
 		mark_fresh(r, tree_link(r->tree, place.dir, place.name, place.len, inode));
@@ -361,6 +354,15 @@ static int open_archive(struct reader *r, struct archive *archive)
 	return 0;
 }
 
+static int apply(struct reader *r)
+{
+	__attribute__((cleanup(archive_cleanup))) struct archive *archive = archive_read_new();
+	if (archive == NULL)
+		return error_set(r->err, ERROR_INTERNAL, ENOMEM, "libarchive has no memory");
+	int code = open_archive(r, archive);
+	return code < 0 ? code : read_entries(r, archive);
+}
+
 int layer_apply(
 	struct tree *tree, struct source *tar, uint64_t size, const char *name, struct error *err)
 {
@@ -370,19 +372,13 @@ int layer_apply(
 		.size = size,
 		.chunk = chunk,
 		.err = err};
-	/* libarchive gives names that are UTF-8 in pax headers as they are only in such a locale.
-	 */
-	__attribute__((cleanup(locale_cleanup))) locale_t saved = uselocale((locale_t)0);
+	/* In another locale libarchive does not give names of pax headers as they are. */
 	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	locale_t saved = uselocale(utf8);
+	int code = apply(&r);
+	uselocale(saved);
 	if (utf8 != (locale_t)0)
-		uselocale(utf8);
-	__attribute__((cleanup(archive_cleanup))) struct archive *archive = archive_read_new();
-	if (archive == NULL)
-		return error_set(err, ERROR_INTERNAL, ENOMEM, "%s: cannot be read", name);
-
-	int code = open_archive(&r, archive);
-	if (code == 0)
-		code = read_entries(&r, archive);
+		freelocale(utf8);
 	for (size_t i = 0; i < r.fresh_count; i++)
 		r.fresh[i]->flags &= (uint8_t)~DENTRY_FRESH;
 	free(r.fresh);

@@ -3,11 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "support/buffer.h"
-#include "support/memory.h"
-
-/* As the kernel's limit on symlinks in one path (MAXSYMLINKS). */
-#define SYMLINKS_MAX 40
+#include "tree/follow.h"
 
 /* The next part of a path, without "." and empty ones; len is 0 at the end. */
 static const char *next_part(const char *at, size_t *len)
@@ -44,64 +40,36 @@ static int check_parts(const char *path, struct error *err)
 	return 0;
 }
 
-static struct dentry *make_dir(struct tree *tree, struct dentry *dir, const char *name, size_t len)
-{
-	return tree_link(tree, dir, name, len, tree_inode_new(tree, S_IFDIR | 0755));
-}
-
 /*
- * Walks all parts of path from the root; symlinks are replaced by their targets in a path of our
- * own. Returns the directory in *out; NULL where it is not there and must not be made.
+ * Walks the first path_len bytes of a path from the root. *out: the directory; NULL where it is
+ * not there and must not be made.
  */
 static int walk_dirs(struct tree *tree, const char *path, size_t path_len, enum place_mode mode,
 	struct dentry **out, struct error *err)
 {
-	cleanup_free char *rest = xstrndup(path, path_len);
-	const char *at = rest;
+	const char *end = path + path_len;
 	struct dentry *dir = tree_root(tree);
-	unsigned symlinks = 0;
 	size_t len;
 	*out = NULL;
-	for (const char *part = next_part(at, &len); len != 0; part = next_part(at, &len)) {
-		at = part + len;
-		if (is_dotdot(part, len)) {
-			dir = dir->parent != NULL ? dir->parent : dir;
-			continue;
-		}
-		if (len > TREE_NAME_MAX)
-			return error_set(err, ERROR_INPUT, ENAMETOOLONG,
-				"%.*s: a symlink in it leads to a name of %zu bytes; the most is "
-				"%d",
-				(int)path_len, path, len, TREE_NAME_MAX);
+	for (const char *part = next_part(path, &len); part < end;
+		part = next_part(part + len, &len)) {
 		struct dentry *d = tree_find(tree, dir, part, len);
 		if (d == NULL) {
 			if (mode == PLACE_EXISTING)
 				return 0;
-			if (symlinks != 0)
-				return error_set(err, ERROR_INPUT, ENOENT,
-					"%.*s: a symlink in it leads to \"%.*s\", which is not "
-					"there",
-					(int)path_len, path, (int)len, part);
-			d = make_dir(tree, dir, part, len);
+			d = tree_link(tree, dir, part, len, tree_inode_new(tree, S_IFDIR | 0755));
 		}
-		if (S_ISLNK(d->inode->mode)) {
-			if (++symlinks > SYMLINKS_MAX)
-				return error_set(err, ERROR_INPUT, ELOOP,
-					"%.*s: more than %d symlinks in its parents", (int)path_len,
-					path, SYMLINKS_MAX);
-			char *longer = xasprintf("%s/%s", d->inode->target, at);
-			if (d->inode->target[0] == '/')
-				dir = tree_root(tree);
-			free(rest);
-			at = rest = longer;
-			continue;
-		}
-		if (!inode_is_dir(d->inode)) {
+		bool is_symlink = S_ISLNK(d->inode->mode);
+		if (is_symlink)
+			d = tree_follow(tree, d);
+		if (d == NULL || !inode_is_dir(d->inode)) {
 			if (mode == PLACE_EXISTING)
 				return 0;
-			return error_set(err, ERROR_INPUT, ENOTDIR,
-				"%.*s: its parent \"%.*s\" is no directory", (int)path_len, path,
-				(int)len, part);
+			return error_set(err, ERROR_INPUT, ENOTDIR, "%s: its parent \"%.*s\" is %s",
+				path, (int)len, part,
+				!is_symlink ? "no directory"
+				: d == NULL ? "a symlink to what is not there, or in a loop"
+					    : "a symlink to what is no directory");
 		}
 		dir = d;
 	}

@@ -18,7 +18,7 @@ enum place_mode {
 
 /*
  * Resolves the parents of a member's name: symlinks among them are followed within the root
- * (".." of the root is the root), at most 40. Fails with ERROR_INPUT on ".." as a part of the
+ * (tree_follow). Fails with ERROR_INPUT on ".." as a part of the
  * name itself, on parts over 255 bytes, and on parents that are no directories.
  */
 int place_find(struct tree *tree, const char *path, enum place_mode mode, struct place *place,

@@ -96,15 +96,6 @@ static int inode_changed(const struct dentry *d, bool *changed, struct error *er
 	return 0;
 }
 
-static bool holds_names(const struct dentry *dir)
-{
-	for (const struct dentry *d = dir->children; d != NULL; d = d->next) {
-		if (d->inode != NULL)
-			return true;
-	}
-	return false;
-}
-
 static void mark(struct dentry *dentry, uint8_t flag)
 {
 	dentry->flags |= flag;
@@ -136,7 +127,7 @@ int changes_mark(struct tree *tree, struct changes *changes, struct error *err)
 		}
 		if (d != d->inode->names)
 			continue; /* decided at the first name */
-		if ((d->flags & DENTRY_SCAFFOLD) && d->base == NULL && !holds_names(d))
+		if ((d->flags & DENTRY_SCAFFOLD) && d->base == NULL && tree_is_empty(d))
 			continue;
 		bool changed;
 		int r = inode_changed(d, &changed, err);

@@ -248,6 +248,15 @@ void tree_relink(struct tree *tree, struct dentry *dentry, struct inode *inode)
 	dentry->flags &= (uint8_t)~DENTRY_SCAFFOLD;
 }
 
+bool tree_is_empty(const struct dentry *dir)
+{
+	for (const struct dentry *d = dir->children; d != NULL; d = d->next) {
+		if (d->inode != NULL)
+			return false;
+	}
+	return true;
+}
+
 void tree_clear(struct tree *tree, struct dentry *dir)
 {
 	for (struct dentry *d = dir->children; d != NULL; d = tree_next(dir, d)) {

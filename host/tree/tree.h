@@ -136,6 +136,9 @@ void tree_relink(struct tree *tree, struct dentry *dentry, struct inode *inode);
 /* Takes the name away, and all below it. Not for the root. */
 void tree_unlink(struct tree *tree, struct dentry *dentry);
 
+/* Whether a directory has no current names. */
+bool tree_is_empty(const struct dentry *dir);
+
 /* Takes all names below a directory away; they stay as gone names where the base has them. */
 void tree_clear(struct tree *tree, struct dentry *dir);
 
