@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -33,6 +34,8 @@ static const struct layer_case cases[] = {
 	{"whiteout", {"f a=1;f b=2", "f .wh.a="}, "f b=2", NULL},
 	{"whiteout of a directory", {"d a;f a/x=1;f b=2", "f .wh.a="}, "f b=2", NULL},
 	{"whiteout of nothing", {"f a=1", "f .wh.z=;f q/.wh.z="}, "f a=1", NULL},
+	{"whiteout with a slash", {"d a;f a/x=1;f b=2", "d .wh.a/"}, "f b=2", NULL},
+	{"opaque with a slash", {"f a/x=1", "d a/.wh..wh..opq/./;f a/y=2"}, "d a;f a/y=2", NULL},
 	{"whiteout in a deep directory", {"f a/b/c=1;f a/b/d=2", "f a/b/.wh.c="},
 		"d a;d a/b;f a/b/d=2", NULL},
 	{"whiteout spares its own layer", {"f a=1", "f a=2;f .wh.a="}, "f a=2", NULL},
@@ -46,10 +49,22 @@ static const struct layer_case cases[] = {
 		NULL},
 	{"opaque, deep", {"f a/b/x=1;f a/c=1", "f a/b/y=2;f a/.wh..wh..opq="},
 		"d a;d a/b;f a/b/y=2", NULL},
+	{"opaque twice", {"f a/b/x=1", "f a/.wh..wh..opq=;f a/b/y=2;f a/.wh..wh..opq="},
+		"d a;d a/b;f a/b/y=2", NULL},
+	{"opaque in two layers", {"f a/x=1", "f a/.wh..wh..opq=;f a/y=2", "f a/.wh..wh..opq="},
+		"d a", NULL},
+	{"opaque, then above it",
+		{"f a/b/x=1;f a/c=1", "d a/b;f a/b/.wh..wh..opq=;f a/.wh..wh..opq="}, "d a;d a/b",
+		NULL},
+	{"opaque, then made again", {"f a/x=1", "f a/.wh..wh..opq=;f a=2;d a;f a/x=3"},
+		"d a;f a/x=3", NULL},
 	{"opaque root", {"f x=1;d d", "f .wh..wh..opq=;f y=1"}, "f y=1", NULL},
 	{"aufs notes", {"f .wh..wh.plnk=;f .wh..wh.orph=;f a=1"}, "f a=1", NULL},
 	{"file over directory", {"d a;f a/x=1", "f a=2"}, "f a=2", NULL},
 	{"directory over file", {"f a=2", "d a;f a/x=1"}, "d a;f a/x=1", NULL},
+	{"file and directory by turns",
+		{"d a;f a/x=1;h y>a/x", "f a=1;d a;f a/x=2;f a=3;d a;f a/z=4"}, "d a;f a/z=4;f y=1",
+		NULL},
 	{"directory over directory keeps", {"d a;f a/x=1", "d a"}, "d a;f a/x=1", NULL},
 	{"symlink over directory", {"d a;f a/x=1", "l a>b"}, "l a>b", NULL},
 	{"directory over symlink", {"d b;f b/x=1;l a>b", "d a"}, "d a;d b;f b/x=1", NULL},
@@ -263,6 +278,39 @@ static void test_diffs(void **state)
 	}
 }
 
+/*
+ * What a layer says again and again about a large directory must not cost that directory's size
+ * each time.
+ */
+static void test_again_and_again(void **state)
+{
+	static const char *const repeated[] = {
+		"f d/.wh..wh..opq=", "f .wh.d=", "f .wh..wh..opq=", "f d=;d d"};
+	(void)state;
+	cleanup_buffer struct buffer files = {0};
+	for (int i = 0; i < 50000; i++)
+		buffer_printf(&files, "%sp d/%d", i > 0 ? ";" : "", i);
+	cleanup_free char *names = buffer_steal_text(&files);
+	for (size_t i = 0; i < sizeof(repeated) / sizeof(repeated[0]); i++) {
+		cleanup_tree struct tree *tree = tree_new();
+		cleanup_buffer struct buffer tar = {0};
+		struct error err;
+		make_tar(&tar, names);
+		tar.len -= 2 * TAR_BLOCK;
+		for (int k = 0; k < 50000; k++) {
+			make_tar(&tar, repeated[i]);
+			tar.len -= 2 * TAR_BLOCK;
+		}
+		struct timespec before, after;
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+		assert_int_equal(
+			layer_apply(tree, source_from_bytes(tar.data, tar.len), tar.len, "x", &err),
+			0);
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+		assert_in_range(after.tv_sec - before.tv_sec, 0, 4);
+	}
+}
+
 static void test_truncated(void **state)
 {
 	(void)state;
@@ -341,20 +389,60 @@ static void test_xattrs(void **state)
 	assert_memory_equal(inode->xattrs->items[1].value, "one", 3);
 }
 
+/* Writes the whole tree, which must fail with an ERROR_LIMIT that has the words in it. */
+static void check_refused(struct tree *tree, const char *words)
+{
+	struct error err;
+	struct layer_info info;
+	FILE *file = tmpfile();
+	changes_mark_all(tree);
+	assert_int_not_equal(
+		layer_write(tree, fileno(file), &(struct layer_options){0}, &info, &err), 0);
+	fclose(file);
+	assert_int_equal(err.kind, ERROR_LIMIT);
+	if (strstr(err.message, words) == NULL)
+		fail_msg("expected \"%s\" in: %s", words, err.message);
+}
+
 static void test_whiteout_name_in_tree(void **state)
 {
 	(void)state;
 	cleanup_tree struct tree *tree = tree_new();
-	struct error err;
-	struct layer_info info;
-	FILE *file = tmpfile();
 	tree_link(tree, tree_root(tree), ".wh.x", 5, tree_inode_new(tree, S_IFREG | 0644));
-	changes_mark_all(tree);
-	assert_int_not_equal(
-		layer_write(tree, fileno(file), &(struct layer_options){0}, &info, &err), 0);
-	assert_int_equal(err.kind, ERROR_LIMIT);
-	assert_non_null(strstr(err.message, "/.wh.x"));
-	fclose(file);
+	check_refused(tree, "/.wh.x");
+}
+
+/* As a directory that a script goes into again and again. */
+static void test_path_too_long(void **state)
+{
+	(void)state;
+	cleanup_tree struct tree *tree = tree_new();
+	struct dentry *d = tree_root(tree);
+	for (int i = 0; i < 2049; i++)
+		d = tree_link(tree, d, "d", 1, tree_inode_new(tree, S_IFDIR | 0755));
+	check_refused(tree, "a path of 4097 bytes");
+}
+
+static void test_attribute_with_equals_sign(void **state)
+{
+	(void)state;
+	cleanup_tree struct tree *tree = tree_new();
+	const struct xattr attribute = {.name = "user.a=b", .value = "c", .len = 1};
+	struct inode *inode = tree_inode_new(tree, S_IFREG | 0644);
+	inode->xattrs = tree_xattrs(tree, &attribute, 1);
+	tree_link(tree, tree_root(tree), "x", 1, inode);
+	check_refused(tree, "/x: attribute user.a=b");
+}
+
+/* Holes become zeros: a file of no blocks could fill the host's disk. */
+static void test_layer_too_large(void **state)
+{
+	(void)state;
+	cleanup_tree struct tree *tree = tree_new();
+	struct inode *inode = tree_inode_new(tree, S_IFREG | 0644);
+	inode->size = UINT64_C(16) << 40;
+	tree_link(tree, tree_root(tree), "x", 1, inode);
+	check_refused(tree, "/x: its 17592186044416 bytes");
 }
 
 static void test_mtime_max(void **state)
@@ -393,10 +481,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cases),
 		cmocka_unit_test(test_diffs),
+		cmocka_unit_test(test_again_and_again),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_old_mtimes),
 		cmocka_unit_test(test_xattrs),
 		cmocka_unit_test(test_whiteout_name_in_tree),
+		cmocka_unit_test(test_path_too_long),
+		cmocka_unit_test(test_attribute_with_equals_sign),
+		cmocka_unit_test(test_layer_too_large),
 		cmocka_unit_test(test_mtime_max),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -240,6 +240,7 @@ static const struct damage damages[] = {
 	{XENTRY, "/etc/cfg/a", 2, 2, 0xffff, NULL, "a value of 20 bytes"},
 	{XENTRY, "/etc/cfg/a", 8, 4, 0xffffffff, NULL, "a value of 4294967295 bytes"},
 	{XENTRY, "/etc/cfg/a", 8, 4, 0, NULL, NULL},
+	{XENTRY, "/etc/cfg/a", 28, 4, 40, NULL, "the values overlap"},
 	{XENTRY, "/etc/cfg/a", 4, 4, 12, NULL, "has its value in inode 12"},
 	{XENTRY, "/etc/cfg/a", 16, 1, 0, NULL, "broken name"},
 	{XENTRY, "/etc/cfg/a", 16, 1, 'y', NULL, "user.y is there twice"},

@@ -46,6 +46,29 @@ static void test_error_is_cut(void **state)
 	assert_true(strlen(err.message) < ERROR_MESSAGE_MAX);
 }
 
+/* A path may be longer than any message: what went wrong with it must not get lost. */
+static void test_error_keeps_the_reason(void **state)
+{
+	(void)state;
+	static const char reason[] = ": No such file or directory";
+	struct error err;
+	char path[4096];
+	for (const char *c = "a\n"; *c != '\0'; c++) {
+		memset(path, *c, sizeof(path) - 1);
+		path[sizeof(path) - 1] = '\0';
+		errno = ENOENT;
+		error_set_errno(&err, ERROR_INPUT, "%s", path);
+		assert_string_equal(err.message + strlen(err.message) - strlen(reason), reason);
+		error_wrap(&err, -ENOENT, "%s", path);
+		assert_string_equal(err.message + strlen(err.message) - strlen(reason), reason);
+		error_set(&err, ERROR_INPUT, EINVAL, "no UUID");
+		error_wrap(&err, -EINVAL, "%s", path);
+		assert_non_null(strstr(err.message, "aaaa: no UUID") != NULL
+					? err.message
+					: strstr(err.message, "\\x0a: no UUID"));
+	}
+}
+
 static void test_exit_status(void **state)
 {
 	(void)state;
@@ -225,6 +248,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_error_is_one_printable_line),
 		cmocka_unit_test(test_error_is_cut),
+		cmocka_unit_test(test_error_keeps_the_reason),
 		cmocka_unit_test(test_exit_status),
 		cmocka_unit_test(test_digest),
 		cmocka_unit_test(test_buffer),

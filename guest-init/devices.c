@@ -1,0 +1,135 @@
+#include "devices.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/random.h>
+#include <net/if.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define MODULES "/modules"
+#define DEVICE_WAIT_SECONDS 30
+#define ENTROPY_MAX 512
+
+/* Programs that talk to themselves over 127.0.0.1 find it, although there is no network. */
+static int bring_loopback_up(struct fault *fault)
+{
+	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return fault_set_errno(fault, "cannot open a socket");
+	int r = ioctl(fd, SIOCSIFFLAGS, &request);
+	if (r < 0)
+		fault_set_errno(fault, "cannot bring the loopback interface up");
+	close(fd);
+	return r;
+}
+
+int devices_prepare(struct fault *fault)
+{
+	static const char name[] = "layervm";
+	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+		return fault_set_errno(fault, "cannot mount /proc");
+	if (mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+		return fault_set_errno(fault, "cannot mount /sys");
+	if (mount("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, NULL) < 0)
+		return fault_set_errno(fault, "cannot mount /dev");
+	if (sethostname(name, sizeof(name) - 1) < 0)
+		return fault_set_errno(fault, "cannot set the host name");
+	return bring_loopback_up(fault);
+}
+
+static int load_module(const char *name, struct fault *fault)
+{
+	char path[128];
+	snprintf(path, sizeof(path), MODULES "/%s.ko", name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return fault_set_errno(fault, "cannot open %s", path);
+	long r = syscall(SYS_finit_module, fd, "", 0);
+	if (r < 0)
+		fault_set_errno(fault, "cannot load module %s", name);
+	close(fd);
+	return r < 0 ? -1 : 0;
+}
+
+int devices_load_modules(struct fault *fault)
+{
+	char line[64];
+	FILE *order = fopen(MODULES "/order", "re");
+	if (order == NULL)
+		return fault_set_errno(fault, "cannot open " MODULES "/order");
+	int r = 0;
+	while (r == 0 && fgets(line, sizeof(line), order) != NULL) {
+		line[strcspn(line, "\n")] = '\0';
+		r = load_module(line, fault);
+	}
+	fclose(order);
+	return r;
+}
+
+static int wait_for(int watch, const char *path, struct fault *fault)
+{
+	struct pollfd fds = {.fd = watch, .events = POLLIN};
+	char events[4096];
+	while (access(path, F_OK) < 0) {
+		int r = poll(&fds, 1, DEVICE_WAIT_SECONDS * 1000);
+		if (r == 0)
+			return fault_set(fault, "%s did not appear in %d seconds", path,
+				DEVICE_WAIT_SECONDS);
+		if ((r < 0 || read(watch, events, sizeof(events)) < 0) && errno != EINTR)
+			return fault_set_errno(fault, "cannot wait for %s", path);
+	}
+	return 0;
+}
+
+/*
+ * virtio_console makes its ports from a work queue, some time after the module was loaded; the
+ * watch stands before the first look, so that no device can slip between them.
+ */
+int devices_wait(struct fault *fault)
+{
+	int watch = inotify_init1(IN_CLOEXEC);
+	if (watch < 0)
+		return fault_set_errno(fault, "cannot watch /dev");
+	int r = inotify_add_watch(watch, "/dev", IN_CREATE);
+	if (r < 0)
+		fault_set_errno(fault, "cannot watch /dev");
+	if (r >= 0)
+		r = wait_for(watch, DEVICE_DISK, fault);
+	if (r >= 0)
+		r = wait_for(watch, DEVICE_CHANNEL, fault);
+	close(watch);
+	return r < 0 ? -1 : 0;
+}
+
+int devices_add_entropy(const void *data, size_t len, struct fault *fault)
+{
+	union {
+		struct rand_pool_info info;
+		char bytes[sizeof(struct rand_pool_info) + ENTROPY_MAX];
+	} pool;
+	if (len > ENTROPY_MAX)
+		return fault_set(fault, "%zu random bytes, at most %d are taken", len, ENTROPY_MAX);
+	pool.info.entropy_count = (int)len * 8;
+	pool.info.buf_size = (int)len;
+	memcpy(pool.bytes + offsetof(struct rand_pool_info, buf), data, len);
+	int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return fault_set_errno(fault, "cannot open /dev/urandom");
+	int r = ioctl(fd, RNDADDENTROPY, &pool);
+	if (r == 0)
+		r = ioctl(fd, RNDRESEEDCRNG);
+	if (r < 0)
+		fault_set_errno(fault, "cannot seed the random numbers");
+	close(fd);
+	return r;
+}

@@ -1,0 +1,193 @@
+#include "run.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "channel.h"
+#include "image.h"
+#include "script.h"
+
+#define OUTPUT_CHUNK 65536
+
+struct run {
+	int channel;
+	int children; /* signalfd for SIGCHLD */
+	struct script script;
+	bool ended;
+	bool full; /* the disk was seen full */
+	struct exit_report report;
+};
+
+/* Processes that the kernel has killed for memory since it started. */
+static uint32_t count_oom_kills(void)
+{
+	static const char key[] = "oom_kill ";
+	char line[128];
+	unsigned long kills = 0;
+	FILE *stat = fopen("/proc/vmstat", "re");
+	if (stat == NULL)
+		return 0;
+	while (fgets(line, sizeof(line), stat) != NULL)
+		if (strncmp(line, key, sizeof(key) - 1) == 0)
+			kills = strtoul(line + sizeof(key) - 1, NULL, 10);
+	fclose(stat);
+	return (uint32_t)kills;
+}
+
+/*
+ * Passes on what can be read at once from a pipe; closes it at its end. The disk is looked at
+ * here because a program that has just met its end says so, and tidies up afterwards.
+ */
+static int forward(struct run *run, int *pipe, enum frame_type type, struct fault *fault)
+{
+	char chunk[OUTPUT_CHUNK];
+	ssize_t n = read(*pipe, chunk, sizeof(chunk));
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n < 0)
+		return fault_set_errno(fault, "cannot read the script's output");
+	if (n == 0) {
+		close(*pipe);
+		*pipe = -1;
+		return 0;
+	}
+	run->full = run->full || image_full();
+	return channel_send(run->channel, type, chunk, (size_t)n, fault) < 0 ? -1 : 1;
+}
+
+/* All writers are gone: what is left in the pipes is all there will be. */
+static int drain(struct run *run, int *pipe, enum frame_type type, struct fault *fault)
+{
+	int r = 1;
+	while (r > 0 && *pipe >= 0)
+		r = forward(run, pipe, type, fault);
+	return r < 0 ? -1 : 0;
+}
+
+static void note_end(struct run *run, int status)
+{
+	run->ended = true;
+	if (WIFSIGNALED(status)) {
+		run->report.how = EXIT_SIGNAL;
+		run->report.code = (uint32_t)WTERMSIG(status);
+	} else {
+		run->report.how = EXIT_STATUS;
+		run->report.code = (uint32_t)WEXITSTATUS(status);
+	}
+}
+
+/* Reaps what has ended, the script's orphans too: init is the parent of them all. */
+static void reap(struct run *run, int flags)
+{
+	for (;;) {
+		int status;
+		pid_t pid = waitpid(-1, &status, flags);
+		if (pid < 0 && errno == EINTR)
+			continue;
+		if (pid <= 0)
+			return;
+		if (pid == run->script.pid)
+			note_end(run, status);
+	}
+}
+
+static int take_children(struct run *run, struct fault *fault)
+{
+	struct signalfd_siginfo info;
+	if (read(run->children, &info, sizeof(info)) < 0 && errno != EAGAIN && errno != EINTR)
+		return fault_set_errno(fault, "cannot wait for the script");
+	reap(run, WNOHANG);
+	return 0;
+}
+
+static int take_frame(struct run *run, struct fault *fault)
+{
+	cleanup_frame struct frame frame = {0};
+	if (channel_receive(run->channel, &frame, fault) < 0)
+		return -1;
+	if (frame.type != FRAME_TERMINATE)
+		return fault_set(fault, "frame of type %d from the host while the script runs",
+			(int)frame.type);
+	kill(-run->script.pid, SIGTERM);
+	return 0;
+}
+
+static int follow(struct run *run, struct fault *fault)
+{
+	enum { CHILDREN, CHANNEL, OUT, ERR, COUNT };
+	while (!run->ended) {
+		struct pollfd fds[COUNT] = {
+			[CHILDREN] = {.fd = run->children, .events = POLLIN},
+			[CHANNEL] = {.fd = run->channel, .events = POLLIN},
+			[OUT] = {.fd = run->script.out, .events = POLLIN},
+			[ERR] = {.fd = run->script.err, .events = POLLIN},
+		};
+		if (poll(fds, COUNT, -1) < 0 && errno != EINTR)
+			return fault_set_errno(fault, "cannot wait for the script");
+		if (fds[OUT].revents != 0 &&
+			forward(run, &run->script.out, FRAME_STDOUT, fault) < 0)
+			return -1;
+		if (fds[ERR].revents != 0 &&
+			forward(run, &run->script.err, FRAME_STDERR, fault) < 0)
+			return -1;
+		if (fds[CHANNEL].revents != 0 && take_frame(run, fault) < 0)
+			return -1;
+		if (fds[CHILDREN].revents != 0 && take_children(run, fault) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int send_exit(struct run *run, struct fault *fault)
+{
+	uint8_t payload[EXIT_REPORT_SIZE + FRAME_TEXT_MAX];
+	size_t words = 0;
+	if (run->script.refused != 0) {
+		run->report.how = EXIT_NOT_RUN;
+		run->report.code = run->script.refused;
+		words = strlen(run->script.reason.text);
+		memcpy(payload + EXIT_REPORT_SIZE, run->script.reason.text, words);
+	}
+	if (run->full)
+		run->report.flags |= EXIT_FLAG_DISK_FULL;
+	exit_report_put(payload, &run->report);
+	return channel_send(run->channel, FRAME_EXIT, payload, EXIT_REPORT_SIZE + words, fault);
+}
+
+int run_job(int channel, const struct job *job, struct fault *fault)
+{
+	struct run run = {.channel = channel};
+	uint32_t oom_kills = count_oom_kills();
+	sigset_t child;
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	if (sigprocmask(SIG_BLOCK, &child, NULL) < 0)
+		return fault_set_errno(fault, "cannot wait for processes");
+	run.children = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (run.children < 0)
+		return fault_set_errno(fault, "cannot wait for processes");
+
+	if (script_start(job, &run.script, fault) < 0)
+		return -1;
+	if (run.script.refused == 0 && channel_send(channel, FRAME_STARTED, NULL, 0, fault) < 0)
+		return -1;
+	if (follow(&run, fault) < 0)
+		return -1;
+
+	run.full = run.full || image_full();
+	kill(-1, SIGKILL);
+	reap(&run, 0);
+	if (drain(&run, &run.script.out, FRAME_STDOUT, fault) < 0 ||
+		drain(&run, &run.script.err, FRAME_STDERR, fault) < 0)
+		return -1;
+	run.report.oom_kills = count_oom_kills() - oom_kills;
+	return send_exit(&run, fault);
+}

@@ -1,0 +1,134 @@
+#include "vm/qemu_args.h"
+
+#include <errno.h>
+
+#include "protocol.h"
+#include "support/memory.h"
+
+/*
+ * The kernel's command line. Messages of errors and a panic go to the serial port; a panic and an
+ * oops end the guest at once. What is left out only costs time here: mitigations guard processes
+ * from one another, which all belong to one script; the tests of the kernel's own ciphers; the
+ * patching of its locks for a single processor; serial ports that are not there.
+ */
+#define KERNEL_ARGUMENTS                                                                           \
+	"console=ttyS0 quiet panic=-1 oops=panic random.trust_cpu=on mitigations=off "             \
+	"cryptomgr.notests noreplace-smp 8250.nr_uarts=1 rcupdate.rcu_expedited=1"
+
+/* Arguments that no option changes. */
+static const char *const fixed[] = {
+	/* Nothing that was not asked for: no configuration files, default devices or displays. */
+	"-no-user-config",
+	"-nodefaults",
+	"-display",
+	"none",
+	"-monitor",
+	"none",
+	/* A reset is an end. */
+	"-no-reboot",
+	/* The guest may break QEMU: then it is still confined. */
+	"-sandbox",
+	"on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+};
+
+/* Adds an argument, which belongs to args from now on. */
+static void give(struct qemu_args *args, char *text)
+{
+	args->argv = array_grow(args->argv, args->count, &args->capacity, sizeof(*args->argv));
+	args->argv[args->count++] = text;
+}
+
+static void add(struct qemu_args *args, const char *text)
+{
+	give(args, xstrdup(text));
+}
+
+static void add_machine(
+	struct qemu_args *args, const struct vm_options *options, enum vm_accel accel)
+{
+	add(args, "-machine");
+	add(args, "q35,usb=off,vmport=off,sata=off,smbus=off,hpet=off");
+	add(args, "-accel");
+	add(args, accel == VM_ACCEL_KVM ? "kvm" : "tcg,thread=multi");
+	add(args, "-cpu");
+	add(args, accel == VM_ACCEL_KVM ? "host" : "max");
+	add(args, "-smp");
+	give(args, xasprintf("%u", options->cpus));
+	add(args, "-m");
+	give(args, xasprintf("%uM", options->memory_mib));
+	add(args, "-kernel");
+	add(args, options->kernel);
+	add(args, "-initrd");
+	add(args, options->initrd);
+	add(args, "-append");
+	add(args, KERNEL_ARGUMENTS);
+}
+
+/* A file by the number of its descriptor, with a format that is never guessed from its bytes. */
+static void add_file(struct qemu_args *args, enum qemu_fd fd, const char *name, const char *access)
+{
+	add(args, "-add-fd");
+	give(args, xasprintf("fd=%d,set=%d", (int)fd, (int)fd));
+	add(args, "-blockdev");
+	give(args, xasprintf("driver=file,node-name=%s,filename=/dev/fdset/%d,locking=off,%s", name,
+			   (int)fd, access));
+}
+
+/*
+ * Flushes of the guest do not reach the host's disk: after a crash of the host the overlay is
+ * worth nothing anyway. Errors of the host's disk reach the guest, whose init reports them.
+ */
+static void add_disk(struct qemu_args *args)
+{
+	add_file(args, QEMU_FD_DISK, "base-file", "read-only=on");
+	add_file(args, QEMU_FD_OVERLAY, "overlay-file", "read-only=off,cache.no-flush=on");
+	add(args, "-blockdev");
+	add(args, "driver=raw,node-name=base,file=base-file,read-only=on");
+	add(args, "-blockdev");
+	add(args, "driver=qcow2,node-name=disk,file=overlay-file,backing=base,discard=ignore");
+	add(args, "-device");
+	add(args, "virtio-blk-pci,drive=disk,disable-legacy=on,rerror=report,werror=report");
+}
+
+static void add_channels(struct qemu_args *args)
+{
+	add(args, "-chardev");
+	give(args, xasprintf("socket,id=console,fd=%d", QEMU_FD_CONSOLE));
+	add(args, "-serial");
+	add(args, "chardev:console");
+	add(args, "-chardev");
+	give(args, xasprintf("socket,id=channel,fd=%d", QEMU_FD_CHANNEL));
+	add(args, "-device");
+	add(args, "virtio-serial-pci,disable-legacy=on");
+	add(args, "-device");
+	add(args, "virtserialport,chardev=channel,name=" PROTOCOL_PORT);
+}
+
+int qemu_args_make(struct qemu_args *args, const struct vm_options *options, enum vm_accel accel,
+	struct error *err)
+{
+	*args = (struct qemu_args){0};
+	if (options->memory_mib == 0 || options->cpus == 0)
+		return error_set(err, ERROR_SPEC, EINVAL,
+			"a guest with %u MiB of memory and %u CPUs cannot be started",
+			options->memory_mib, options->cpus);
+	add(args, options->qemu);
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+		add(args, fixed[i]);
+	add_machine(args, options, accel);
+	/* The guest names a port after its device's place: DEVICE_CHANNEL in guest-init/devices.h.
+	 */
+	add_channels(args);
+	add_disk(args);
+	args->argv = array_grow(args->argv, args->count, &args->capacity, sizeof(*args->argv));
+	args->argv[args->count] = NULL;
+	return 0;
+}
+
+void qemu_args_free(struct qemu_args *args)
+{
+	for (size_t i = 0; i < args->count; i++)
+		free(args->argv[i]);
+	free(args->argv);
+	*args = (struct qemu_args){0};
+}

@@ -1,0 +1,36 @@
+/* QEMU's command line, as a pure function of what is wanted. */
+#ifndef LAYERVM_VM_QEMU_ARGS_H
+#define LAYERVM_VM_QEMU_ARGS_H
+
+#include <stddef.h>
+
+#include "support/error.h"
+#include "vm/vm.h"
+
+/* The descriptors that QEMU inherits, besides the standard ones. */
+enum qemu_fd {
+	QEMU_FD_CHANNEL = 3, /* socket: frames, see guest-init/protocol.h */
+	QEMU_FD_CONSOLE = 4, /* socket: the guest's serial port */
+	QEMU_FD_DISK = 5,    /* the base, for reading only */
+	QEMU_FD_OVERLAY = 6, /* the overlay, for reading and writing */
+	QEMU_FD_END = 7,
+};
+
+struct qemu_args {
+	char **argv; /* NULL at the end */
+	size_t count;
+	size_t capacity;
+};
+
+/*
+ * Writes the arguments for a run. accel: VM_ACCEL_KVM or VM_ACCEL_TCG. Fails with ERROR_SPEC where
+ * memory or cpus is 0. The caller frees the result with qemu_args_free.
+ */
+int qemu_args_make(struct qemu_args *args, const struct vm_options *options, enum vm_accel accel,
+	struct error *err);
+
+/* Frees the arguments; an empty struct is allowed. */
+void qemu_args_free(struct qemu_args *args);
+#define cleanup_qemu_args __attribute__((cleanup(qemu_args_free)))
+
+#endif

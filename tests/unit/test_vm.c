@@ -1,0 +1,269 @@
+/* The pure parts of host/vm: QEMU's arguments, the ring of last lines, where the guest is. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "support/fileio.h"
+#include "support/memory.h"
+#include "vm/guest_files.h"
+#include "vm/qemu_args.h"
+#include "vm/ring.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* A generator that gives the same numbers everywhere (xorshift64*). */
+static uint64_t random_state;
+
+static uint64_t next_random(void)
+{
+	random_state ^= random_state >> 12;
+	random_state ^= random_state << 25;
+	random_state ^= random_state >> 27;
+	return random_state * 2685821657736338717u;
+}
+
+static size_t below(size_t limit)
+{
+	return (size_t)(next_random() % limit);
+}
+
+static int set_seed(void **state)
+{
+	const char *given = getenv("LAYERVM_TEST_SEED");
+	(void)state;
+	random_state = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
+	if (random_state == 0)
+		random_state = 1;
+	print_message("LAYERVM_TEST_SEED=%llu\n", (unsigned long long)random_state);
+	return 0;
+}
+
+/* Arguments */
+
+static const struct vm_options plain_options = {
+	.qemu = "qemu-system-x86_64",
+	.kernel = "/k,1",
+	.initrd = "/i 2",
+	.memory_mib = 300,
+	.cpus = 2,
+	.disk_fd = -1,
+	.overlay_fd = -1,
+};
+
+static void test_arguments(void **state)
+{
+	static const struct {
+		enum vm_accel accel;
+		const char *line;
+	} rows[] = {
+		{VM_ACCEL_TCG, "-accel\ntcg,thread=multi\n-cpu\nmax\n"},
+		{VM_ACCEL_KVM, "-accel\nkvm\n-cpu\nhost\n"},
+	};
+	(void)state;
+	for (size_t row = 0; row < COUNT(rows); row++) {
+		struct error err;
+		cleanup_qemu_args struct qemu_args args = {0};
+		cleanup_buffer struct buffer lines = {0};
+		cleanup_free char *expected = xasprintf(
+			"qemu-system-x86_64\n-no-user-config\n-nodefaults\n-display\nnone\n"
+			"-monitor\nnone\n-no-reboot\n-sandbox\n"
+			"on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny\n"
+			"-machine\nq35,usb=off,vmport=off,sata=off,smbus=off,hpet=off\n"
+			"%s"
+			"-smp\n2\n-m\n300M\n-kernel\n/k,1\n-initrd\n/i 2\n-append\n"
+			"console=ttyS0 quiet panic=-1 oops=panic random.trust_cpu=on "
+			"mitigations=off cryptomgr.notests noreplace-smp 8250.nr_uarts=1 "
+			"rcupdate.rcu_expedited=1\n"
+			"-chardev\nsocket,id=console,fd=4\n-serial\nchardev:console\n"
+			"-chardev\nsocket,id=channel,fd=3\n"
+			"-device\nvirtio-serial-pci,disable-legacy=on\n"
+			"-device\nvirtserialport,chardev=channel,name=layervm.channel\n"
+			"-add-fd\nfd=5,set=5\n-blockdev\n"
+			"driver=file,node-name=base-file,filename=/dev/fdset/5,locking=off,"
+			"read-only=on\n"
+			"-add-fd\nfd=6,set=6\n-blockdev\n"
+			"driver=file,node-name=overlay-file,filename=/dev/fdset/6,locking=off,"
+			"read-only=off,cache.no-flush=on\n"
+			"-blockdev\ndriver=raw,node-name=base,file=base-file,read-only=on\n"
+			"-blockdev\ndriver=qcow2,node-name=disk,file=overlay-file,backing=base,"
+			"discard=ignore\n"
+			"-device\n"
+			"virtio-blk-pci,drive=disk,disable-legacy=on,rerror=report,werror=report\n",
+			rows[row].line);
+		assert_int_equal(qemu_args_make(&args, &plain_options, rows[row].accel, &err), 0);
+		for (size_t i = 0; i < args.count; i++)
+			buffer_printf(&lines, "%s\n", args.argv[i]);
+		assert_null(args.argv[args.count]);
+		cleanup_free char *got = buffer_steal_text(&lines);
+		assert_string_equal(got, expected);
+	}
+}
+
+static void test_arguments_refused(void **state)
+{
+	struct error err;
+	struct qemu_args args;
+	struct vm_options options = plain_options;
+	(void)state;
+	options.memory_mib = 0;
+	assert_int_equal(qemu_args_make(&args, &options, VM_ACCEL_TCG, &err), -EINVAL);
+	assert_int_equal(err.kind, ERROR_SPEC);
+	options = plain_options;
+	options.cpus = 0;
+	assert_int_equal(qemu_args_make(&args, &options, VM_ACCEL_TCG, &err), -EINVAL);
+	assert_int_equal(err.kind, ERROR_SPEC);
+}
+
+/* Ring */
+
+static void test_ring_keeps_the_end(void **state)
+{
+	cleanup_free struct ring *ring = xcalloc(1, sizeof(*ring));
+	cleanup_buffer struct buffer all = {0};
+	(void)state;
+	for (unsigned round = 0; round < 200; round++) {
+		uint8_t piece[3000];
+		size_t len = below(100) == 0 ? 0 : below(sizeof(piece));
+		for (size_t i = 0; i < len; i++)
+			piece[i] = (uint8_t)next_random();
+		ring_add(ring, piece, len);
+		buffer_add(&all, piece, len);
+	}
+	cleanup_free uint8_t *big = xmalloc(RING_SIZE + 77);
+	for (size_t i = 0; i < RING_SIZE + 77; i++)
+		big[i] = (uint8_t)next_random();
+	size_t at[] = {all.len, all.len + RING_SIZE + 77};
+	for (size_t turn = 0; turn < COUNT(at); turn++) {
+		if (turn == 1) {
+			ring_add(ring, big, RING_SIZE + 77);
+			buffer_add(&all, big, RING_SIZE + 77);
+		}
+		assert_int_equal(ring->len, RING_SIZE);
+		for (size_t i = 0; i < RING_SIZE; i++)
+			assert_int_equal((uint8_t)ring->bytes[(ring->start + i) % RING_SIZE],
+				all.data[at[turn] - RING_SIZE + i]);
+	}
+}
+
+static void test_ring_tail(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t lines;
+		const char *tail;
+	} rows[] = {
+		{"", 3, ""},
+		{"a", 3, "a\n"},
+		{"a\nb\nc\nd\n", 2, "c\nd\n"},
+		{"a\nb\nc\nd", 2, "c\nd\n"},
+		{"a\r\n\r\n\nb\r\n", 5, "a\nb\n"},
+		{"\033[2J\033[1;1Hx\033[0my\033cz\033", 5, "xyz\n"},
+		{"\033[12", 5, ""},
+		{"t\ta\x01\x7f\xff", 5, "t?a???\n"},
+		{"a\nb\n", 0, ""},
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		cleanup_free struct ring *ring = xcalloc(1, sizeof(*ring));
+		ring_add(ring, rows[i].bytes, strlen(rows[i].bytes));
+		cleanup_free char *tail = ring_tail(ring, rows[i].lines);
+		assert_string_equal(tail, rows[i].tail);
+	}
+}
+
+static void test_ring_long_line(void **state)
+{
+	cleanup_free struct ring *ring = xcalloc(1, sizeof(*ring));
+	char line[1000];
+	char cut[202];
+	(void)state;
+	memset(line, 'x', sizeof(line));
+	ring_add(ring, line, sizeof(line));
+	memset(cut, 'x', 200);
+	memcpy(cut + 200, "\n", 2);
+	cleanup_free char *tail = ring_tail(ring, 9);
+	assert_string_equal(tail, cut);
+}
+
+static void test_ring_find(void **state)
+{
+	static const char text[] = "Kernel panic - one\nfoo\n[ 1.0] Kernel panic - two\rx\nbar\n";
+	cleanup_free struct ring *ring = xcalloc(1, sizeof(*ring));
+	(void)state;
+	ring_add(ring, text, sizeof(text) - 1);
+	cleanup_free char *found = ring_find(ring, "Kernel panic - ");
+	assert_string_equal(found, "Kernel panic - twox");
+	assert_null(ring_find(ring, "kernel panic"));
+}
+
+/* Guest files */
+
+static void make_file(const char *folder, const char *name)
+{
+	cleanup_free char *path = xasprintf("%s/%s", folder, name);
+	cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+}
+
+static void remove_file(const char *folder, const char *name)
+{
+	cleanup_free char *path = xasprintf("%s/%s", folder, name);
+	assert_return_code(unlink(path), errno);
+}
+
+static void test_guest_files(void **state)
+{
+	struct error err;
+	cleanup_guest_files struct guest_files files = {0};
+	char folder[] = "/tmp/layervm-vm-XXXXXX";
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	setenv("LAYERVM_GUEST_DIR", folder, 1);
+	make_file(folder, "vmlinuz");
+	assert_int_equal(guest_files_find(&files, &err), -ENOENT);
+	assert_int_equal(err.kind, ERROR_INTERNAL);
+	assert_non_null(strstr(err.message, folder));
+	make_file(folder, "initramfs.cpio");
+	assert_int_equal(guest_files_find(&files, &err), 0);
+	cleanup_free char *kernel = xasprintf("%s/vmlinuz", folder);
+	cleanup_free char *initrd = xasprintf("%s/initramfs.cpio", folder);
+	assert_string_equal(files.kernel, kernel);
+	assert_string_equal(files.initrd, initrd);
+	remove_file(folder, "vmlinuz");
+	remove_file(folder, "initramfs.cpio");
+	assert_return_code(rmdir(folder), errno);
+
+	/* Beside a test program there are none. */
+	unsetenv("LAYERVM_GUEST_DIR");
+	struct guest_files none;
+	assert_int_equal(guest_files_find(&none, &err), -ENOENT);
+	assert_non_null(strstr(err.message, "/../share/layervm nor in "));
+	assert_non_null(strstr(err.message, "scripts/setup"));
+	assert_null(none.kernel);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_arguments),
+		cmocka_unit_test(test_arguments_refused),
+		cmocka_unit_test(test_ring_keeps_the_end),
+		cmocka_unit_test(test_ring_tail),
+		cmocka_unit_test(test_ring_long_line),
+		cmocka_unit_test(test_ring_find),
+		cmocka_unit_test(test_guest_files),
+	};
+	return cmocka_run_group_tests_name("vm", tests, set_seed, NULL);
+}
