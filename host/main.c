@@ -1,4 +1,5 @@
 /* layervm: subcommands. Only this file's main ends the program. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -56,7 +57,8 @@ int main(int argc, char **argv)
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);
 	}
-	error_set(&err, ERROR_USAGE, 22, "no command \"%s\"; `layervm --help` lists them", argv[1]);
+	error_set(&err, ERROR_USAGE, EINVAL, "no command \"%s\"; `layervm --help` lists them",
+		argv[1]);
 	fprintf(stderr, "layervm: %s: %s\n", error_kind_name(err.kind), err.message);
 	return error_exit_status(&err);
 }

@@ -6,13 +6,13 @@
 #include <unistd.h>
 
 #include "commands/guest_run.h"
+#include "hostdir/hostdir.h"
+#include "hostdir/workdir.h"
 #include "support/fileio.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
 #include "support/utf8.h"
-#include "hostdir/hostdir.h"
 #include "tree/tree.h"
-#include "hostdir/workdir.h"
 
 /* As much of a script as a line of the image's history takes. */
 #define HISTORY_MAX 1000
@@ -138,7 +138,7 @@ static int make_layer(
 	return r < 0 ? r : steal_fd(&last_fd);
 }
 
-/* The line of `docker history` for the new layer: which attributes made it, the last in full. */
+/* The line of `docker history` for the new layer: which attributes made it, and the script. */
 static char *history_line(const struct build_spec *spec)
 {
 	struct buffer line = {0};
@@ -214,10 +214,30 @@ static int write_archive(const struct build_options *options, int layer_fd, int 
 	return image_write(output, result->base, &write_options, &result->written, err);
 }
 
+/* Gives the archive its name, and then the file with its ID, which holds it by then. */
+static int commit(const struct build_options *options, const struct build_result *result,
+	struct output *output, struct output *iidfile, struct error *err)
+{
+	char id[DIGEST_TEXT_SIZE];
+	digest_text(&result->written.image_id, id);
+	int r = iidfile == NULL
+			? 0
+			: file_write(output_fd(iidfile), id, strlen(id), options->iidfile, err);
+	if (r == 0)
+		r = output_commit(output, err);
+	if (r < 0 || iidfile == NULL)
+		return r;
+	r = output_commit(iidfile, err);
+	return r < 0 ? error_wrap(err, r, "the image is written, --iidfile is not") : 0;
+}
+
 int build_run(const struct build_options *options, struct build_result *result, struct error *err)
 {
 	cleanup_output struct output *output = NULL;
+	cleanup_output struct output *iidfile = NULL;
 	int r = output_open(options->output, &output, err);
+	if (r == 0 && options->iidfile != NULL)
+		r = output_open(options->iidfile, &iidfile, err);
 	if (r < 0)
 		return r;
 	r = open_base(options, &result->base, err);
@@ -229,10 +249,7 @@ int build_run(const struct build_options *options, struct build_result *result, 
 	r = write_archive(options, layer_fd, output_fd(output), result, err);
 	if (r == 0)
 		r = interrupt_check(err);
-	if (r == 0)
-		r = output_commit(output, err);
-	report_done(options->report);
-	return r;
+	return r < 0 ? r : commit(options, result, output, iidfile, err);
 }
 
 void build_result_free(struct build_result *result)
@@ -257,29 +274,52 @@ static void report_summary(const struct build_options *options, const struct bui
 		report_note(options->report, "tag       %s", *tag);
 }
 
+/*
+ * Builds where the options are right (r is 0), and tells --metadata-file how it ended. That the
+ * file can be written is known before any work.
+ */
+static int build_and_tell(
+	const struct build_options *options, int r, struct build_result *result, struct error *err)
+{
+	cleanup_output struct output *metadata = NULL;
+	struct error late;
+	int m = 0;
+	if (options->metadata_file != NULL)
+		m = output_open(options->metadata_file, &metadata, &late);
+	if (r == 0 && m < 0) {
+		*err = late;
+		return m;
+	}
+	if (r == 0)
+		r = build_run(options, result, err);
+	if (metadata != NULL)
+		m = build_write_metadata(options, result, r < 0 ? err : NULL, metadata, &late);
+	if (r == 0)
+		report_summary(options, result);
+	if (m < 0 && r < 0)
+		report_warning(options->report, "--metadata-file: %s", late.message);
+	if (m == 0 || r < 0)
+		return r;
+	*err = late;
+	return error_wrap(err, m, "the image is written, --metadata-file is not");
+}
+
 int command_build(int argc, char **argv)
 {
 	cleanup_build_options struct build_options *options = NULL;
 	struct build_result result = {0};
 	struct error err;
-	struct error late;
 	int r = build_options_parse(argc, argv, STDERR_FILENO, &options, &err);
-	if (r < 0) {
-		report_error(options->report, &err);
-		return error_exit_status(&err);
-	}
-	if (options->help) {
+	if (r == 0 && options->help) {
 		build_options_help(stdout);
 		return 0;
 	}
-	r = build_run(options, &result, &err);
-	if (r == 0)
-		report_summary(options, &result);
-	int m = build_write_metadata(options, &result, r < 0 ? &err : NULL, &late);
-	if (m < 0 && r == 0)
-		err = late;
-	if (r < 0 || m < 0)
+	/* Of flags that do not fit, none is followed: a file that they name may be the wrong one.
+	 */
+	if (r == 0 || err.kind == ERROR_SPEC)
+		r = build_and_tell(options, r, &result, &err);
+	if (r < 0)
 		report_error(options->report, &err);
 	build_result_free(&result);
-	return r < 0 || m < 0 ? error_exit_status(&err) : 0;
+	return r < 0 ? error_exit_status(&err) : 0;
 }

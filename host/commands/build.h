@@ -11,6 +11,7 @@
 #include "image/image.h"
 #include "layer/layer.h"
 #include "support/error.h"
+#include "support/fileio.h"
 #include "tree/changes.h"
 #include "vm/vm.h"
 
@@ -26,18 +27,18 @@ struct build_result {
 };
 
 /*
- * Builds the image; the output file appears on success only. The result is filled as far as the
- * build came, and freed by build_result_free in every case.
+ * Builds the image; the output file, and then --iidfile's, appear on success only. The result is
+ * filled as far as the build came, and freed by build_result_free in every case.
  */
 int build_run(const struct build_options *options, struct build_result *result, struct error *err);
 void build_result_free(struct build_result *result);
 
 /*
- * Writes --iidfile (on success) and --metadata-file (always), where they were asked for.
- * failure: NULL on success, else how the build ended.
+ * Writes what --metadata-file tells, and ends the last stage of the report.
+ * failure: NULL on success, else how the build ended. output: committed on success.
  */
 int build_write_metadata(const struct build_options *options, const struct build_result *result,
-	const struct error *failure, struct error *err);
+	const struct error *failure, struct output *output, struct error *err);
 
 /* `layervm build`: all of it, messages included. Returns the exit status. */
 int command_build(int argc, char **argv);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "commands/build_flags.h"
@@ -30,6 +31,24 @@ static enum report_mode report_mode(const struct build_flags *flags, int fd)
 	return isatty(fd) && !dumb ? REPORT_TTY : REPORT_PLAIN;
 }
 
+/* Whether two paths are the same name in the same folder, existing or not. */
+static bool same_place(const char *a, const char *b)
+{
+	const char *const paths[] = {a, b};
+	const char *names[2];
+	struct stat folders[2];
+	for (size_t i = 0; i < 2; i++) {
+		const char *slash = strrchr(paths[i], '/');
+		names[i] = slash != NULL ? slash + 1 : paths[i];
+		cleanup_free char *folder =
+			xasprintf("%.*s.", (int)(names[i] - paths[i]), paths[i]);
+		if (stat(folder, &folders[i]) < 0)
+			return strcmp(a, b) == 0;
+	}
+	return strcmp(names[0], names[1]) == 0 && folders[0].st_dev == folders[1].st_dev &&
+	       folders[0].st_ino == folders[1].st_ino;
+}
+
 /* The three outputs have three paths, and standard output is one of them at most. */
 static int check_outputs(const struct build_options *options, struct error *err)
 {
@@ -49,7 +68,7 @@ static int check_outputs(const struct build_options *options, struct error *err)
 	for (size_t i = 1; i < 3; i++) {
 		for (size_t j = 0; j < i && outputs[i].path != NULL; j++) {
 			if (outputs[j].path == NULL ||
-				strcmp(outputs[i].path, outputs[j].path) != 0)
+				!same_place(outputs[i].path, outputs[j].path))
 				continue;
 			return error_set(err, ERROR_USAGE, EINVAL, "%s: is %s, as %s is",
 				outputs[i].flag, outputs[i].path, outputs[j].flag);

@@ -14,7 +14,7 @@
 #include "support/interrupt.h"
 #include "support/memory.h"
 
-/* The sanitizer's own calls, such as those of its report, are no part of the filter. */
+/* Sanitizers make calls of their own: a program that has them goes without the filter. */
 #ifdef __SANITIZE_ADDRESS__
 #define FILTER_CALLS 0
 #else

@@ -1,7 +1,6 @@
-/* --iidfile and --metadata-file. */
+/* --metadata-file. */
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -10,15 +9,6 @@
 #include "support/fileio.h"
 #include "support/memory.h"
 #include "vm/guest_files.h"
-
-static int write_whole(const char *path, const char *text, size_t len, struct error *err)
-{
-	cleanup_output struct output *output = NULL;
-	int r = output_open(path, &output, err);
-	if (r == 0)
-		r = file_write(output_fd(output), text, len, path, err);
-	return r < 0 ? r : output_commit(output, err);
-}
 
 static void add_text(json_object *object, const char *key, const char *text)
 {
@@ -152,9 +142,10 @@ static json_object *describe_host(void)
 	return object;
 }
 
-static int write_metadata_file(const struct build_options *options,
-	const struct build_result *result, const struct error *failure, struct error *err)
+int build_write_metadata(const struct build_options *options, const struct build_result *result,
+	const struct error *failure, struct output *output, struct error *err)
 {
+	report_done(options->report);
 	json_object *object = json_object_new_object();
 	json_object_object_add(object, "end", describe_end(failure));
 	if (failure == NULL) {
@@ -172,22 +163,7 @@ static int write_metadata_file(const struct build_options *options,
 	const char *text = json_object_to_json_string_length(
 		object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
 	cleanup_free char *line = xasprintf("%s\n", text);
-	int r = write_whole(options->metadata_file, line, len + 1, err);
 	json_object_put(object);
-	return r;
-}
-
-int build_write_metadata(const struct build_options *options, const struct build_result *result,
-	const struct error *failure, struct error *err)
-{
-	int r = 0;
-	report_done(options->report);
-	if (options->iidfile != NULL && failure == NULL) {
-		char id[DIGEST_TEXT_SIZE];
-		digest_text(&result->written.image_id, id);
-		r = write_whole(options->iidfile, id, strlen(id), err);
-	}
-	if (r == 0 && options->metadata_file != NULL)
-		r = write_metadata_file(options, result, failure, err);
-	return r;
+	int r = file_write(output_fd(output), line, len + 1, options->metadata_file, err);
+	return r < 0 ? r : output_commit(output, err);
 }

@@ -136,10 +136,33 @@ static bool is_end_marked(uint64_t offset, uint64_t size)
 	return size >= TAR_BLOCK && offset <= size - TAR_BLOCK;
 }
 
+/* What the members that are listed take. */
+struct listing {
+	size_t capacity;   /* of the index's members */
+	size_t name_bytes; /* in use by their names */
+};
+
+/* Adds a member to the index, up to the limits. Takes its strings over. */
+static void list_member(struct archive_index *index, struct listing *listing, struct member *member)
+{
+	size_t len = strlen(member->name) + (member->target != NULL ? strlen(member->target) : 0);
+	if (index->is_cut || index->count == INDEX_MEMBERS_MAX ||
+		len > INDEX_NAMES_MAX - listing->name_bytes) {
+		index->is_cut = true;
+		free_member(member);
+		return;
+	}
+	listing->name_bytes += len;
+	index->members = array_grow(
+		index->members, index->count, &listing->capacity, sizeof(*index->members));
+	index->members[index->count++] = *member;
+}
+
+/* Goes on to the end when no more is listed: whether the archive is whole is for it to tell. */
 static int read_members(struct archive_index *index, struct archive *archive, struct range *range,
 	uint64_t size, struct error *err)
 {
-	size_t capacity = 0;
+	struct listing listing = {0};
 	for (size_t order = 0;; order++) {
 		struct archive_entry *entry;
 		int r = archive_read_next_header(archive, &entry);
@@ -150,24 +173,21 @@ static int read_members(struct archive_index *index, struct archive *archive, st
 		}
 		if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
 			return range_error(range, archive);
-		if (order == INDEX_MEMBERS_MAX) {
-			index->is_cut = true;
-			return 0;
-		}
-		index->members = array_grow(
-			index->members, index->count, &capacity, sizeof(*index->members));
 		/* All header blocks of the entry are consumed and none of its data is. */
-		struct member *member = &index->members[index->count];
-		if (!read_member(entry, (uint64_t)archive_filter_bytes(archive, 0), member))
+		struct member member;
+		if (!read_member(entry, (uint64_t)archive_filter_bytes(archive, 0), &member))
 			continue;
-		member->order = order;
-		index->count++;
-		if (member->is_file &&
-			(member->offset > size || member->size > size - member->offset))
-			return error_set(err, ERROR_INPUT, EINVAL,
+		member.order = order;
+		if (member.is_file &&
+			(member.offset > size || member.size > size - member.offset)) {
+			error_set(err, ERROR_INPUT, EINVAL,
 				"%s: ends at byte %llu, within its member %s of %llu bytes",
-				index->path, (unsigned long long)size, member->name,
-				(unsigned long long)member->size);
+				index->path, (unsigned long long)size, member.name,
+				(unsigned long long)member.size);
+			free_member(&member);
+			return -EINVAL;
+		}
+		list_member(index, &listing, &member);
 	}
 }
 

@@ -14,6 +14,9 @@
 /* More members than this are no image archive; 100 layers have some 400. */
 #define INDEX_MEMBERS_MAX 100000u
 
+/* So are names of more bytes than this in all, links' targets included. */
+#define INDEX_NAMES_MAX ((size_t)64 << 20)
+
 /* Links from one member to the next before they are taken for a loop, as ELOOP of Linux. */
 #define INDEX_LINKS_MAX 40u
 
@@ -31,7 +34,7 @@ struct archive_index {
 	const char *path;       /* for messages; borrowed */
 	struct member *members; /* by name; of one name the last member only */
 	size_t count;
-	bool is_cut;  /* there were more than INDEX_MEMBERS_MAX: only so many are listed */
+	bool is_cut;  /* there are more members or names than the limits: only so many are listed */
 	bool has_end; /* the archive ends with the marker of zeros */
 };
 

@@ -1,41 +1,37 @@
 #include "image/env.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "image/image.h"
 #include "support/memory.h"
 
-static bool same_key(const char *a, const char *b)
+/* places: where in merged each key stands; a hostile base has a million of them. */
+static void put(json_object *merged, json_object *places, const char *text)
 {
-	size_t len = strcspn(a, "=");
-	return strcspn(b, "=") == len && memcmp(a, b, len) == 0;
-}
-
-static void put(json_object *merged, const char *text)
-{
-	size_t count = json_object_array_length(merged);
+	cleanup_free char *key = xstrndup(text, strcspn(text, "="));
 	json_object *value = json_object_new_string(text);
-	for (size_t i = 0; i < count; i++) {
-		const char *old = json_object_get_string(json_object_array_get_idx(merged, i));
-		if (same_key(old, text)) {
-			json_object_array_put_idx(merged, i, value);
-			return;
-		}
+	json_object *place;
+	if (json_object_object_get_ex(places, key, &place)) {
+		json_object_array_put_idx(merged, json_object_get_uint64(place), value);
+		return;
 	}
+	json_object_object_add(
+		places, key, json_object_new_uint64(json_object_array_length(merged)));
 	json_object_array_add(merged, value);
 }
 
 json_object *env_merge(json_object *base, json_object *spec)
 {
 	json_object *merged = json_object_new_array();
+	json_object *places = json_object_new_object();
 	json_object *const sources[] = {base, spec};
 	for (size_t s = 0; s < 2; s++) {
 		size_t count = sources[s] != NULL ? json_object_array_length(sources[s]) : 0;
 		for (size_t i = 0; i < count; i++)
-			put(merged,
+			put(merged, places,
 				json_object_get_string(json_object_array_get_idx(sources[s], i)));
 	}
+	json_object_put(places);
 	return merged;
 }
 

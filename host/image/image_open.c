@@ -117,7 +117,7 @@ void image_free(struct image *image)
 static int open_rootfs(
 	const struct archive_index *index, uint64_t size, struct image *image, struct error *err)
 {
-	if (!index->has_end && !index->is_cut)
+	if (!index->has_end)
 		return error_set(err, ERROR_INPUT, EINVAL,
 			"%s: the tar has no end marker: it was cut short", index->path);
 	cleanup_free uint8_t *buffer = xmalloc(RANGE_CHUNK);
@@ -196,8 +196,9 @@ static int open_index(const struct archive_index *index, uint64_t size,
 	int r;
 	if ((is_docker || is_oci) && index->is_cut)
 		return error_set(err, ERROR_LIMIT, E2BIG,
-			"%s: has more members than the limit of %u for an image archive",
-			index->path, INDEX_MEMBERS_MAX);
+			"%s: has more members than the limit of %u for an image archive, or names "
+			"of more than %zu bytes in all",
+			index->path, INDEX_MEMBERS_MAX, INDEX_NAMES_MAX);
 	if (is_docker)
 		r = plan_docker(index, options, &plan, err);
 	else if (is_oci)

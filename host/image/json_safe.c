@@ -29,29 +29,34 @@ static const char *type_name(json_type type)
 	return "something else";
 }
 
-/*
- * The members of all objects in JSON text: each has one colon outside of strings. stray: where
- * the first byte stands there that JSON does not have outside of strings, or len: json-c takes
- * NaN, Infinity and strings in apostrophes.
- */
-static size_t scan_text(const char *text, size_t len, size_t *stray)
+/* What stands outside of strings in JSON text. */
+struct text_scan {
+	size_t colons;     /* each is a member of an object */
+	size_t containers; /* objects and arrays */
+	size_t stray;      /* where the first byte is that JSON does not have there, or the end:
+			      json-c takes NaN, Infinity and strings in apostrophes */
+};
+
+static struct text_scan scan_text(const char *text, size_t len)
 {
 	static const char allowed[] = "{}[],:0123456789+-.Etruefalsn \t\r\n";
-	size_t count = 0;
+	struct text_scan scan = {.stray = len};
 	bool in_string = false;
-	*stray = len;
 	for (size_t i = 0; i < len; i++) {
 		if (in_string && text[i] == '\\')
 			i++;
 		else if (text[i] == '"')
 			in_string = !in_string;
-		else if (!in_string && memchr(allowed, text[i], sizeof(allowed) - 1) == NULL &&
-			 *stray == len)
-			*stray = i;
-		else if (!in_string && text[i] == ':')
-			count++;
+		else if (in_string)
+			continue;
+		else if (memchr(allowed, text[i], sizeof(allowed) - 1) == NULL && scan.stray == len)
+			scan.stray = i;
+		else if (text[i] == ':')
+			scan.colons++;
+		else if (text[i] == '{' || text[i] == '[')
+			scan.containers++;
 	}
-	return count;
+	return scan;
 }
 
 /* The members of all objects in a parsed document, which is at most JSON_DEPTH_MAX deep. */
@@ -83,6 +88,12 @@ int json_parse(const void *data, size_t len, const char *what, json_object **out
 		return error_set(err, ERROR_INPUT, EFBIG,
 			"%s: %zu bytes are more than the limit of %zu for a JSON document", what,
 			len, JSON_SIZE_MAX);
+	const struct text_scan scan = scan_text(data, len);
+	if (scan.containers > JSON_CONTAINERS_MAX)
+		return error_set(err, ERROR_INPUT, EFBIG,
+			"%s: %zu objects and arrays are more than the limit of %u for a JSON "
+			"document",
+			what, scan.containers, JSON_CONTAINERS_MAX);
 	struct json_tokener *tokener __attribute__((cleanup(cleanup_tokener_fn))) =
 		json_tokener_new_ex(JSON_DEPTH_MAX);
 	if (tokener == NULL)
@@ -102,13 +113,11 @@ int json_parse(const void *data, size_t len, const char *what, json_object **out
 	if (code != json_tokener_success)
 		return error_set(err, ERROR_INPUT, EINVAL, "%s: no valid JSON at byte %zu: %s",
 			what, end, json_tokener_error_desc(code));
-	size_t stray;
-	size_t colons = scan_text(data, len, &stray);
-	if (stray < len)
+	if (scan.stray < len)
 		return error_set(err, ERROR_INPUT, EINVAL,
-			"%s: no valid JSON at byte %zu: unexpected character", what, stray);
+			"%s: no valid JSON at byte %zu: unexpected character", what, scan.stray);
 	/* json-c keeps the last of duplicate keys; other readers may keep the first. */
-	if (colons != count_members(value))
+	if (scan.colons != count_members(value))
 		return error_set(err, ERROR_INPUT, EINVAL,
 			"%s: an object of the JSON document has the same key twice", what);
 	*out = steal_ptr(&value);

@@ -14,6 +14,9 @@
 #define JSON_SIZE_MAX ((size_t)8 << 20)
 #define JSON_DEPTH_MAX 64
 
+/* Most objects and arrays in a document: json-c takes some 750 bytes for an empty one. */
+#define JSON_CONTAINERS_MAX 100000u
+
 static inline void cleanup_json_fn(json_object **object)
 {
 	json_object_put(*object);
@@ -21,9 +24,9 @@ static inline void cleanup_json_fn(json_object **object)
 #define cleanup_json __attribute__((cleanup(cleanup_json_fn)))
 
 /*
- * Parses a whole document, strictly by RFC 8259. Too long or too deep ones, duplicate keys and
- * anything after the document are ERROR_INPUTs that begin with what. *out may be NULL: JSON's
- * null.
+ * Parses a whole document, strictly by RFC 8259. Too long, too deep or too many-parted ones,
+ * duplicate keys and anything after the document are ERROR_INPUTs that begin with what. *out may be
+ * NULL: JSON's null.
  */
 int json_parse(
 	const void *data, size_t len, const char *what, json_object **out, struct error *err);

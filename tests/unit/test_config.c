@@ -1,6 +1,7 @@
 /* image_make_config and image_env: what a new image inherits, and what it does not. */
 #include "image_builder.h"
 
+#include "image/env.h"
 #include "image/json_safe.h"
 
 /* An image whose layers have the diff IDs 0...0, 1...1 and so on. */
@@ -283,6 +284,20 @@ static void test_env(void **state)
 	image_env_free(NULL);
 }
 
+/* As many variables as a document of the greatest size can hold are merged in passing. */
+static void test_env_many(void **state)
+{
+	(void)state;
+	const size_t count = 500000;
+	cleanup_json json_object *base = json_object_new_array();
+	for (size_t i = 0; i < count; i++) {
+		cleanup_free char *text = xasprintf("%zx=", i);
+		json_object_array_add(base, json_object_new_string(text));
+	}
+	cleanup_json json_object *merged = env_merge(base, base);
+	assert_int_equal(json_object_array_length(merged), count);
+}
+
 /* A random list of variables with short names, so that many come twice. */
 static json_object *random_env(unsigned *seed, char last[static 26][8], bool found[static 26])
 {
@@ -329,6 +344,7 @@ int main(void)
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_created),
 		cmocka_unit_test(test_env),
+		cmocka_unit_test(test_env_many),
 		cmocka_unit_test(test_env_random),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

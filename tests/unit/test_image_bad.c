@@ -125,6 +125,27 @@ static void test_json_limits(void **state)
 	}
 }
 
+/* Empty objects are three bytes of text each, and hundreds in memory. */
+static void test_json_containers(void **state)
+{
+	(void)state;
+	for (unsigned extra = 0; extra < 2; extra++) {
+		cleanup_buffer struct buffer text = {0};
+		buffer_add_text(&text, "[\"[{\"");
+		for (unsigned i = 0; i < JSON_CONTAINERS_MAX - 1 + extra; i++)
+			buffer_add_text(&text, ",{}");
+		buffer_add_text(&text, "]");
+		cleanup_json json_object *value = NULL;
+		struct error err;
+		int r = json_parse(text.data, text.len, "it", &value, &err);
+		if (extra == 0)
+			assert_int_equal(r, 0);
+		else
+			assert_error(&err, r, ERROR_INPUT,
+				"it: 100001 objects and arrays are more than the limit of 100000");
+	}
+}
+
 #define DIFF_IDS(list) "\"rootfs\":{\"type\":\"layers\",\"diff_ids\":" list "}"
 
 static void test_configs(void **state)
@@ -463,11 +484,14 @@ static void test_no_archive(void **state)
 	assert_int_equal(r, -ENOENT);
 }
 
-/* More members than an image archive may have: with a manifest an error, else a file system. */
+/*
+ * More members than an image archive may have: with a manifest an error, else a file system,
+ * whose end is looked at all the same.
+ */
 static void test_member_limit(void **state)
 {
 	(void)state;
-	for (unsigned round = 0; round < 2; round++) {
+	for (unsigned round = 0; round < 3; round++) {
 		cleanup_buffer struct buffer bytes = {0};
 		struct archive *archive = builder_new(&bytes, archive_write_set_format_ustar);
 		builder_text(archive, round == 0 ? "manifest.json" : "some.json", "[]");
@@ -477,14 +501,45 @@ static void test_member_limit(void **state)
 			builder_file(archive, name, "", 0);
 		}
 		builder_end(archive);
+		if (round == 2) /* without its last member and the blocks of zeros */
+			bytes.len = (INDEX_MEMBERS_MAX + 1) * (size_t)512;
 		cleanup_image struct image *image = NULL;
 		struct error err;
 		int r = open_bytes(&bytes, NULL, &image, &err);
 		if (round == 0)
 			assert_error(&err, r, ERROR_LIMIT, "more members than the limit of 100000");
-		else
+		else if (round == 1)
 			assert_int_equal(r, 0);
+		else
+			assert_error(&err, r, ERROR_INPUT, "has no end marker");
 	}
+}
+
+/* Long names, which take little in a compressed archive, do not fill the memory. */
+static void test_name_limit(void **state)
+{
+	(void)state;
+	size_t len = (size_t)512 << 10;
+	cleanup_buffer struct buffer bytes = {0};
+	cleanup_free char *name = xmalloc(len + 1);
+	memset(name, 'a', len);
+	name[len] = '\0';
+	struct archive *archive = builder_new(&bytes, archive_write_set_format_gnutar);
+	builder_text(archive, "first", "");
+	for (size_t i = 0; i <= INDEX_NAMES_MAX / len; i++) {
+		name[0] = (char)('0' + i / 16 % 16);
+		name[1] = (char)('0' + i % 16);
+		builder_text(archive, name, "");
+	}
+	builder_end(archive);
+	struct memory_file file = memory_file_new(bytes.data, bytes.len);
+	cleanup_index struct archive_index index = {0};
+	struct error err;
+	assert_int_equal(index_read(file.fd, bytes.len, file.path, &index, &err), 0);
+	close(file.fd);
+	assert_true(index.is_cut);
+	assert_true(index.has_end);
+	assert_int_equal(index.count, INDEX_NAMES_MAX / len);
 }
 
 /* Inflated bytes are the original's, zeros become holes, and the limit is kept to the byte. */
@@ -542,6 +597,7 @@ int main(void)
 		cmocka_unit_test(test_manifests),
 		cmocka_unit_test(test_nul_byte),
 		cmocka_unit_test(test_json_limits),
+		cmocka_unit_test(test_json_containers),
 		cmocka_unit_test(test_configs),
 		cmocka_unit_test(test_named_digests),
 		cmocka_unit_test(test_descriptors),
@@ -553,6 +609,7 @@ int main(void)
 		cmocka_unit_test(test_cut_rootfs),
 		cmocka_unit_test(test_no_archive),
 		cmocka_unit_test(test_member_limit),
+		cmocka_unit_test(test_name_limit),
 		cmocka_unit_test(test_inflate),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

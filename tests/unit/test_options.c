@@ -428,6 +428,8 @@ static void test_errors(void **state)
 		{{"-t", "t", "-o", ""}, "--output: is empty", NULL, ERROR_USAGE},
 		{{"-t", "t", "-o", "out", "--iidfile", "out"}, "--iidfile: is out, as --output is",
 			NULL, ERROR_USAGE},
+		{{"-t", "t", "-o", "out", "--iidfile", ".//./out"},
+			"--iidfile: is .//./out, as --output is", NULL, ERROR_USAGE},
 		{{"-t", "t", "-o", "x", "--iidfile", "-", "--metadata-file", "-"},
 			"--metadata-file: is -, as --iidfile is", NULL, ERROR_USAGE},
 		{{"-t", "t", "-o", "out", "--from", ""}, "--from: is empty", NULL, ERROR_USAGE},
