@@ -156,12 +156,14 @@ static char *history_line(const struct build_spec *spec)
 	if (script != NULL) {
 		buffer_add_text(&line, ": ");
 		/* JSON is UTF-8; the script need not be. */
-		size_t left = strnlen(script, HISTORY_MAX);
-		while (left > 0) {
-			size_t n = utf8_char_len(script, left);
-			buffer_add(&line, n != 0 ? script : "?", n != 0 ? n : 1);
-			script += n != 0 ? n : 1;
-			left -= n != 0 ? n : 1;
+		const char *end = script + strlen(script);
+		for (size_t n, taken = 0; script < end; script += n, taken += n) {
+			n = utf8_char_len(script, (size_t)(end - script));
+			bool is_char = n != 0;
+			n = is_char ? n : 1;
+			if (taken + n > HISTORY_MAX)
+				break;
+			buffer_add(&line, is_char ? script : "?", n);
 		}
 	}
 	cleanup_free char *words = buffer_steal_text(&line);

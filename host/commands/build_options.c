@@ -164,6 +164,8 @@ static int settle(const struct build_flags *flags, struct error *err)
 		report_warning(options->report, "%s: has no effect without %s",
 			spec->from_image_name != NULL ? "fromImageName" : "fromImageTag",
 			spec->from_image_name != NULL ? "fromImageTag" : "fromImageName");
+	else if (spec->from_image == NULL && spec->from_image_name != NULL)
+		report_warning(options->report, "fromImageName: has no effect without fromImage");
 	settle_tags(options);
 	if (!flags->compression_given)
 		options->compression = compression_of(options->output);

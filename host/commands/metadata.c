@@ -68,10 +68,15 @@ static json_object *describe_guest(const struct vm_outcome *outcome)
 	cleanup_free char *qemu = qemu_program_path();
 	json_object *object = json_object_new_object();
 	add_text(object, "accel", outcome->accel == VM_ACCEL_KVM ? "kvm" : "tcg");
-	json_object_object_add(
-		object, "bootSeconds", json_object_new_double(outcome->boot_seconds));
-	json_object_object_add(object, "runSeconds", json_object_new_double(outcome->run_seconds));
-	json_object_object_add(object, "exitStatus", json_object_new_int(outcome->exit_status));
+	if (outcome->boot_seconds > 0)
+		json_object_object_add(
+			object, "bootSeconds", json_object_new_double(outcome->boot_seconds));
+	if (outcome->run_seconds > 0) {
+		json_object_object_add(
+			object, "runSeconds", json_object_new_double(outcome->run_seconds));
+		json_object_object_add(
+			object, "exitStatus", json_object_new_int(outcome->exit_status));
+	}
 	if (qemu != NULL)
 		add_file_digest(object, "qemu", qemu);
 	if (guest_files_find(&files, &ignored) == 0) {

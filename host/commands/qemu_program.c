@@ -19,7 +19,9 @@ char *qemu_program_path(void)
 		return xstrdup(name);
 	while (folders != NULL && *folders != '\0') {
 		size_t len = strcspn(folders, ":");
-		cleanup_free char *path = xasprintf("%.*s/%s", (int)len, folders, name);
+		/* An empty part is the working folder (environ(7), PATH). */
+		cleanup_free char *path = xasprintf(
+			"%.*s/%s", len != 0 ? (int)len : 1, len != 0 ? folders : ".", name);
 		if (access(path, X_OK) == 0)
 			return steal_ptr(&path);
 		folders += len;

@@ -314,6 +314,9 @@ static void test_flags_over_spec(void **state)
 			"{\"type\":\"warning\",\"text\":\"fromImageName: has no effect without "
 			"fromImageTag\"}\n",
 			0},
+		{{"-t", "t", "-o", "out", "--from-name", "x:y"},
+			"t:DERIVED\nfrom_image_name=x\nfrom_image_tag=y\n",
+			"layervm: warning: fromImageName: has no effect without fromImage\n", 0},
 		/* "now" is what SOURCE_DATE_EPOCH says. */
 		{{"now.json", "-o", "out", "--source-date-epoch", "42"},
 			"n:DERIVED\ncreated=42\nsource_date_epoch=42\n", NULL, 0},
