@@ -21,6 +21,8 @@
 #define FILTER_CALLS 1
 #endif
 
+#define HASH_CHUNK (1u << 20)
+
 /* What the child tells its parent, in one write to a pipe. */
 struct answer {
 	int code;
@@ -29,12 +31,10 @@ struct answer {
 	struct layer_info info;
 };
 
-/* All that reading, comparing, sorting (glibc's qsort asks sysinfo) and writing takes. */
+/* All that reading, comparing and sorting (glibc's qsort asks sysinfo) takes. */
 static const int allowed_calls[] = {
 	SCMP_SYS(read),
 	SCMP_SYS(pread64),
-	SCMP_SYS(write),
-	SCMP_SYS(pwrite64),
 	SCMP_SYS(lseek),
 	SCMP_SYS(close),
 	SCMP_SYS(dup),
@@ -67,7 +67,8 @@ static void filter_cleanup(scmp_filter_ctx *filter)
 		seccomp_release(*filter);
 }
 
-static int add_rules(scmp_filter_ctx filter)
+/* writable: the two descriptors that may be written to. */
+static int add_rules(scmp_filter_ctx filter, const int writable[2])
 {
 	for (size_t i = 0; i < sizeof(allowed_calls) / sizeof(allowed_calls[0]); i++) {
 		int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed_calls[i], 0);
@@ -80,12 +81,18 @@ static int add_rules(scmp_filter_ctx filter)
 		if (r < 0)
 			return r;
 	}
+	for (size_t i = 0; i < 2; i++) {
+		int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(write), 1,
+			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)writable[i]));
+		if (r < 0)
+			return r;
+	}
 	/* New memory is never executable. */
 	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
 		SCMP_A2(SCMP_CMP_MASKED_EQ, 4 /* PROT_EXEC */, 0));
 }
 
-static int confine(struct error *err)
+static int confine(const int writable[2], struct error *err)
 {
 	if (!FILTER_CALLS)
 		return 0;
@@ -95,7 +102,7 @@ static int confine(struct error *err)
 		seccomp_init(SCMP_ACT_KILL_PROCESS);
 	if (filter == NULL)
 		return error_set(err, ERROR_INTERNAL, ENOMEM, "cannot make a seccomp filter");
-	int r = add_rules(filter);
+	int r = add_rules(filter, writable);
 	if (r == 0)
 		r = seccomp_load(filter);
 	if (r < 0)
@@ -108,9 +115,7 @@ static int diff(struct tree *tree, int base_fd, int overlay_fd, int layer_fd,
 	const struct layer_options *options, struct answer *answer)
 {
 	struct error *err = &answer->err;
-	int r = confine(err);
-	if (r == 0)
-		r = disk_reread(tree, base_fd, overlay_fd, err);
+	int r = disk_reread(tree, base_fd, overlay_fd, err);
 	if (r == 0)
 		r = changes_mark(tree, &answer->changes, err);
 	if (r == 0)
@@ -118,7 +123,10 @@ static int diff(struct tree *tree, int base_fd, int overlay_fd, int layer_fd,
 	return r;
 }
 
-/* Waits for the child's answer or its end; a signal to us ends it. */
+/*
+ * Waits for the child's answer or its end; a signal to us ends it. Returns 1 where all of the
+ * answer came, 0 where it ended before.
+ */
 static int await(int answer_fd, pid_t child, struct answer *answer, struct error *err)
 {
 	size_t have = 0;
@@ -141,8 +149,43 @@ static int await(int answer_fd, pid_t child, struct answer *answer, struct error
 			break;
 		have += n > 0 ? (size_t)n : 0;
 	}
+	return have == sizeof(*answer);
+}
+
+/*
+ * The child's error in words of ours: it has met the hostile disk, and is believed no kind that
+ * would let the build look like a success or the script's own failure.
+ */
+static int repeat_error(struct answer *answer, struct error *err)
+{
+	enum error_kind kind = answer->err.kind;
 	answer->err.message[sizeof(answer->err.message) - 1] = '\0';
-	return have == sizeof(*answer) ? 0 : -EIO;
+	if (kind != ERROR_INPUT && kind != ERROR_LIMIT && kind != ERROR_OUTPUT &&
+		kind != ERROR_INTERNAL)
+		kind = ERROR_GUEST;
+	return error_set(err, kind, EIO, "%s", answer->err.message);
+}
+
+/* The layer's digest and size as they are in the file, whatever the child says. */
+static int hash_layer(int layer_fd, struct layer_info *info, struct error *err)
+{
+	cleanup_hasher struct hasher *hasher = hasher_new();
+	cleanup_free uint8_t *chunk = xmalloc(HASH_CHUNK);
+	info->size = 0;
+	for (;;) {
+		int r = interrupt_check(err);
+		if (r < 0)
+			return r;
+		ssize_t n = pread(layer_fd, chunk, HASH_CHUNK, (off_t)info->size);
+		if (n < 0)
+			return error_set_errno(err, ERROR_INTERNAL, "cannot read the new layer");
+		if (n == 0)
+			break;
+		hasher_add(hasher, chunk, (size_t)n);
+		info->size += (uint64_t)n;
+	}
+	info->diff_id = hasher_finish(hasher);
+	return 0;
 }
 
 int confined_diff(struct tree *tree, int base_fd, int overlay_fd, int layer_fd,
@@ -164,7 +207,9 @@ int confined_diff(struct tree *tree, int base_fd, int overlay_fd, int layer_fd,
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != parent)
 			_exit(125);
-		answer.code = diff(tree, base_fd, overlay_fd, layer_fd, options, &answer);
+		answer.code = confine((const int[]){layer_fd, ends[1]}, &answer.err);
+		if (answer.code == 0)
+			answer.code = diff(tree, base_fd, overlay_fd, layer_fd, options, &answer);
 		ssize_t n = write(ends[1], &answer, sizeof(answer));
 		_exit(n == (ssize_t)sizeof(answer) ? 0 : 125);
 	}
@@ -175,18 +220,16 @@ int confined_diff(struct tree *tree, int base_fd, int overlay_fd, int layer_fd,
 	int r = await(from_child, child, &answer, err);
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
-	if (r == -EIO)
+	if (r < 0)
+		return r;
+	if (r == 0)
 		return error_set(err, ERROR_GUEST, EIO,
 			"reading the guest's disk failed: the confined reader %s %d",
 			WIFSIGNALED(status) ? "was ended by signal" : "left with status",
 			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-	if (r < 0)
-		return r;
-	if (answer.code < 0) {
-		*err = answer.err;
-		return answer.code;
-	}
+	if (answer.code != 0)
+		return repeat_error(&answer, err);
 	*changes = answer.changes;
 	*info = answer.info;
-	return 0;
+	return hash_layer(layer_fd, info, err);
 }

@@ -16,6 +16,7 @@
 #include "disk/assemble_writer.h"
 #include "disk/assemble_xattrs.h"
 #include "disk/disk.h"
+#include "disk/overlay.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
 
@@ -354,6 +355,12 @@ int disk_assemble(struct tree *tree, int fd, const struct disk_options *options,
 	if (r < 0)
 		return r;
 	*size = (uint64_t)a.geometry.blocks * DISK_BLOCK_SIZE;
+	if (*size > OVERLAY_SIZE_MAX)
+		return error_set(err, ERROR_LIMIT, EFBIG,
+			"the guest's disk needs %llu bytes, of which %llu are free room; the most "
+			"is %llu: a smaller diskSize or image is needed",
+			(unsigned long long)*size, (unsigned long long)options->room,
+			(unsigned long long)OVERLAY_SIZE_MAX);
 	if (ftruncate(fd, (off_t)*size) < 0)
 		return error_set_errno(err, ERROR_OUTPUT,
 			"cannot make the guest's disk of %llu bytes", (unsigned long long)*size);

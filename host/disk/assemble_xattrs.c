@@ -1,6 +1,8 @@
 #include "disk/assemble_xattrs.h"
 
 #include <errno.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,26 +47,9 @@ struct area {
 	size_t values_start;
 };
 
-/* An ACL as setxattr(2) takes it: a version (2), then tag, permissions and ID of each entry. */
-struct acl_entry {
-	uint16_t tag;
-	uint16_t perm;
-	uint32_t id;
-};
-
-#define ACL_VERSION 2u
 #define ACL_HEAD 4u
-#define ACL_DISK_VERSION 1u
+#define DISK_ACL_VERSION 1u
 #define ACL_DISK_SHORT 4u /* tag and permissions */
-
-enum {
-	ACL_USER_OBJ = 1,
-	ACL_USER = 2,
-	ACL_GROUP_OBJ = 4,
-	ACL_GROUP = 8,
-	ACL_MASK = 16,
-	ACL_OTHER = 32
-};
 
 static bool is_acl(const struct entry *e)
 {
@@ -79,19 +64,21 @@ static uint32_t encode_acl(const struct xattr *xattr, uint8_t *out)
 {
 	const uint8_t *at = xattr->value;
 	uint32_t version, len = ACL_HEAD;
-	if (xattr->len < ACL_HEAD || (xattr->len - ACL_HEAD) % sizeof(struct acl_entry) != 0)
+	if (xattr->len < ACL_HEAD ||
+		(xattr->len - ACL_HEAD) % sizeof(struct posix_acl_xattr_entry) != 0)
 		return 0;
 	memcpy(&version, at, sizeof(version));
-	if (version != ACL_VERSION)
+	if (version != POSIX_ACL_XATTR_VERSION)
 		return 0;
-	version = ACL_DISK_VERSION;
+	version = DISK_ACL_VERSION;
 	if (out != NULL)
 		memcpy(out, &version, sizeof(version));
-	for (uint32_t i = ACL_HEAD; i < xattr->len; i += (uint32_t)sizeof(struct acl_entry)) {
-		struct acl_entry entry;
+	for (uint32_t i = ACL_HEAD; i < xattr->len;
+		i += (uint32_t)sizeof(struct posix_acl_xattr_entry)) {
+		struct posix_acl_xattr_entry entry;
 		memcpy(&entry, at + i, sizeof(entry));
 		uint32_t n = ACL_DISK_SHORT;
-		switch (entry.tag) {
+		switch (entry.e_tag) {
 		case ACL_USER:
 		case ACL_GROUP:
 			n = sizeof(entry);

@@ -29,10 +29,11 @@ struct disk_options {
  * tree too. There is no lost+found, as the image has none; e2fsck does not ask for one.
  * fd: an empty regular file, open for reading and writing; stays open. *size: its length in
  * bytes; free on it is the room and what the kernel keeps back, 2 % or 16 MiB.
- * Fails with ERROR_LIMIT, naming the path, where an inode does not fit ext4: a file over 16 TiB
- * or with more than 65,000 names, attributes with names other than user.*, trusted.*, security.*
- * and ACLs, or with more than about 4,000 bytes; with ERROR_INPUT where a source cannot be read;
- * with ERROR_OUTPUT where the file cannot be written; and when interrupted.
+ * Fails with ERROR_LIMIT where the disk would be larger than an overlay can be, 64 GiB, before
+ * anything is written; with ERROR_LIMIT, naming the path, where an inode does not fit ext4: a file
+ * over 16 TiB or with more than 65,000 names, attributes with names other than user.*, trusted.*,
+ * security.* and ACLs, or with more than about 4,000 bytes; with ERROR_INPUT where a source cannot
+ * be read; with ERROR_OUTPUT where the file cannot be written; and when interrupted.
  */
 int disk_assemble(struct tree *tree, int fd, const struct disk_options *options, uint64_t *size,
 	struct error *err);

@@ -152,6 +152,10 @@ static int decode(struct reread *r, const union raw_inode *raw, const struct ext
 	const struct ext2_inode_large *f = &raw->fields;
 	inode->uid = le16toh(f->i_uid) | (uint32_t)le16toh(f->osd2.linux2.l_i_uid_high) << 16;
 	inode->gid = le16toh(f->i_gid) | (uint32_t)le16toh(f->osd2.linux2.l_i_gid_high) << 16;
+	/* The last number means "no change" to chown(2): nobody can own a file by it. */
+	if (inode->uid == UINT32_MAX || inode->gid == UINT32_MAX)
+		return error_set(err, ERROR_GUEST, EUCLEAN, "its owner %u:%u is no pair of ids",
+			inode->uid, inode->gid);
 	int code = decode_mtime(raw, inode, err);
 	if (code == 0)
 		code = reread_xattrs(r, raw, &inode->xattrs, err);

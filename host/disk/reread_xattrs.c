@@ -1,5 +1,7 @@
 #include <endian.h>
 #include <errno.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <linux/types.h>
 #include <string.h>
 
@@ -10,19 +12,8 @@
 
 /* On-disk and in-kernel forms of POSIX ACLs: fs/ext4/acl.h, linux/posix_acl_xattr.h. */
 #define DISK_ACL_VERSION 1u
-#define KERNEL_ACL_VERSION 2u
 #define ACL_SHORT_ENTRY 4 /* tag, permissions */
 #define ACL_LONG_ENTRY 8  /* tag, permissions, id */
-#define ACL_NO_ID 0xffffffffu
-
-enum {
-	ACL_USER_OBJ = 1,
-	ACL_USER = 2,
-	ACL_GROUP_OBJ = 4,
-	ACL_GROUP = 8,
-	ACL_MASK = 16,
-	ACL_OTHER = 32,
-};
 
 /* The prefix that e_name_index stands for; NULL: none that the kernel would list. */
 static const char *const prefixes[] = {
@@ -91,7 +82,7 @@ static int convert_acl(const uint8_t *value, size_t len, struct buffer *out, str
 		return error_set(err, ERROR_GUEST, EUCLEAN,
 			"a POSIX ACL of %zu bytes has not the header of version %u", len,
 			DISK_ACL_VERSION);
-	add32(out, KERNEL_ACL_VERSION);
+	add32(out, POSIX_ACL_XATTR_VERSION);
 	for (size_t at = 4; at < len;) {
 		size_t left = len - at;
 		unsigned tag = left >= ACL_SHORT_ENTRY ? get16(value + at) : 0;
@@ -101,7 +92,8 @@ static int convert_acl(const uint8_t *value, size_t len, struct buffer *out, str
 				"a POSIX ACL of %zu bytes has a broken entry at byte %zu", len, at);
 		add16(out, tag);
 		add16(out, get16(value + at + 2));
-		add32(out, size == ACL_LONG_ENTRY ? get32(value + at + 4) : ACL_NO_ID);
+		add32(out, size == ACL_LONG_ENTRY ? get32(value + at + 4)
+						  : (uint32_t)ACL_UNDEFINED_ID);
 		at += size;
 	}
 	return 0;
@@ -143,7 +135,8 @@ static int add_attribute(struct list *list, unsigned index, const char *suffix, 
 
 /*
  * Reads the entries that begin at data + first. Values lie after the entries; their offsets count
- * from data + values. A word of zeros ends the entries.
+ * from data + values. A word of zeros ends the entries. Values that share bytes could make of one
+ * block a hundred times its size: together they must fit behind the entries.
  */
 static int read_entries(struct list *list, const uint8_t *data, size_t len, size_t first,
 	size_t values, struct error *err)
@@ -163,6 +156,7 @@ static int read_entries(struct list *list, const uint8_t *data, size_t len, size
 			err, ERROR_GUEST, EUCLEAN, "extended attributes: the entries have no end");
 	end += 4;
 
+	size_t room = len - end;
 	for (size_t at = first; get32(data + at) != 0; at += EXT2_EXT_ATTR_LEN((size_t)data[at])) {
 		struct ext2_ext_attr_entry e;
 		memcpy(&e, data + at, sizeof(e));
@@ -178,6 +172,12 @@ static int read_entries(struct list *list, const uint8_t *data, size_t len, size
 				"extended attributes: a value of %zu bytes at byte %zu, expected "
 				"one in %zu to %zu",
 				size, offset, end, len);
+		if (size > room)
+			return error_set(err, ERROR_GUEST, EUCLEAN,
+				"extended attributes: the values overlap, as %zu bytes are more "
+				"than the others leave of %zu",
+				size, len - end);
+		room -= size;
 		int r = add_attribute(list, e.e_name_index, (const char *)data + at + sizeof(e),
 			e.e_name_len, size != 0 ? data + offset : data, size, err);
 		if (r < 0)

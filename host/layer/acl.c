@@ -2,6 +2,9 @@
 
 #include <archive.h>
 #include <endian.h>
+#include <errno.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <stdlib.h>
 
 #include "support/memory.h"
@@ -16,17 +19,17 @@ static uint16_t linux_tag(int tag)
 {
 	switch (tag) {
 	case ARCHIVE_ENTRY_ACL_USER_OBJ:
-		return 0x01;
+		return ACL_USER_OBJ;
 	case ARCHIVE_ENTRY_ACL_USER:
-		return 0x02;
+		return ACL_USER;
 	case ARCHIVE_ENTRY_ACL_GROUP_OBJ:
-		return 0x04;
+		return ACL_GROUP_OBJ;
 	case ARCHIVE_ENTRY_ACL_GROUP:
-		return 0x08;
+		return ACL_GROUP;
 	case ARCHIVE_ENTRY_ACL_MASK:
-		return 0x10;
+		return ACL_MASK;
 	case ARCHIVE_ENTRY_ACL_OTHER:
-		return 0x20;
+		return ACL_OTHER;
 	default:
 		return 0;
 	}
@@ -54,7 +57,8 @@ uint32_t acl_mode(struct archive_entry *entry, uint32_t mode)
 	return mode;
 }
 
-void acl_to_xattr(struct archive_entry *entry, bool is_default, struct buffer *out)
+int acl_to_xattr(
+	struct archive_entry *entry, bool is_default, struct buffer *out, struct error *err)
 {
 	int wanted = is_default ? ARCHIVE_ENTRY_ACL_TYPE_DEFAULT : ARCHIVE_ENTRY_ACL_TYPE_ACCESS;
 	int type, permset, tag, id;
@@ -65,20 +69,27 @@ void acl_to_xattr(struct archive_entry *entry, bool is_default, struct buffer *o
 
 	/* An access ACL of three entries is the mode once more. */
 	if (archive_entry_acl_reset(entry, wanted) <= (is_default ? 0 : 3))
-		return;
+		return 0;
 	while (archive_entry_acl_next(entry, wanted, &type, &permset, &tag, &id, &name) == 0) {
 		if (type != wanted || linux_tag(tag) == 0)
 			continue;
 		bool named = tag == ARCHIVE_ENTRY_ACL_USER || tag == ARCHIVE_ENTRY_ACL_GROUP;
+		if (named && id < 0)
+			return error_set(err, ERROR_INPUT, EINVAL,
+				"its ACL has %s \"%s\", of which the archive does not say the "
+				"number; "
+				"make it with numeric owners",
+				tag == ARCHIVE_ENTRY_ACL_USER ? "user" : "group",
+				name != NULL ? name : "");
 		entries = array_grow(entries, count, &capacity, sizeof(*entries));
 		entries[count++] = (struct acl_entry){.tag = linux_tag(tag),
 			.perm = (uint16_t)(permset & 7),
 			.id = named ? (uint32_t)id : UINT32_MAX};
 	}
 	if (count == 0)
-		return;
+		return 0;
 	qsort(entries, count, sizeof(*entries), compare_entries);
-	uint32_t version = htole32(2);
+	uint32_t version = htole32(POSIX_ACL_XATTR_VERSION);
 	buffer_add(out, &version, sizeof(version));
 	for (size_t i = 0; i < count; i++) {
 		uint16_t half = htole16(entries[i].tag);
@@ -88,4 +99,5 @@ void acl_to_xattr(struct archive_entry *entry, bool is_default, struct buffer *o
 		uint32_t word = htole32(entries[i].id);
 		buffer_add(out, &word, sizeof(word));
 	}
+	return 0;
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "support/buffer.h"
+#include "support/error.h"
 
 /*
  * The permission bits of an entry with its access ACL: where the ACL has a mask, that is what
@@ -17,7 +18,11 @@
  */
 uint32_t acl_mode(struct archive_entry *entry, uint32_t mode);
 
-/* The attribute's bytes for an entry's access or default ACL; none where it has no such ACL. */
-void acl_to_xattr(struct archive_entry *entry, bool is_default, struct buffer *out);
+/*
+ * The attribute's bytes for an entry's access or default ACL; none where it has no such ACL.
+ * A user or group without a number is an ERROR_INPUT: names are the image's own affair.
+ */
+int acl_to_xattr(
+	struct archive_entry *entry, bool is_default, struct buffer *out, struct error *err);
 
 #endif

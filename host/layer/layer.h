@@ -11,6 +11,9 @@
 #include "support/digest.h"
 #include "tree/tree.h"
 
+/* A member whose name begins so takes a name of the layers below away (layer.md, "Whiteouts"). */
+#define WHITEOUT_PREFIX ".wh."
+
 /*
  * Applies an uncompressed layer tar to the tree's current state. Whiteouts (".wh.NAME", and
  * ".wh..wh..opq") take effect on what lower layers gave, never on the same layer's entries.
@@ -23,6 +26,9 @@
  */
 int layer_apply(
 	struct tree *tree, struct source *tar, uint64_t size, const char *name, struct error *err);
+
+/* The largest layer that is written, in bytes: a sparse file of no blocks can have any length. */
+#define LAYER_SIZE_MAX (UINT64_C(64) << 30)
 
 struct layer_options {
 	int64_t mtime_max; /* later mtimes of changed entries are set to this: SOURCE_DATE_EPOCH */
@@ -38,8 +44,9 @@ struct layer_info {
 /*
  * Writes all marked entries of the tree to fd, at its position, as a pax tar: directories before
  * what is in them, whiteouts before their siblings, then by name; hard links to the first name;
- * xattrs as SCHILY.xattr records; holes as zeros. A file whose name begins with ".wh." cannot
- * be represented: an ERROR_LIMIT that names it.
+ * xattrs as SCHILY.xattr records; holes as zeros. What cannot be represented is an ERROR_LIMIT
+ * that names the file: a name that begins with ".wh.", a path that no system call takes, an
+ * attribute with '=' in its name, data that makes the layer larger than LAYER_SIZE_MAX.
  */
 int layer_write(struct tree *tree, int fd, const struct layer_options *options,
 	struct layer_info *info, struct error *err);

@@ -13,8 +13,10 @@
 
 #define READ_CHUNK (64u * 1024)
 #define XATTRS_MAX 256
-#define WHITEOUT_PREFIX ".wh."
 #define WHITEOUT_OPAQUE ".wh..wh..opq"
+
+/* What is said of a name while one layer is applied. */
+#define LAYER_FLAGS (DENTRY_FRESH | DENTRY_OPAQUE)
 
 /* A layer that is being read. */
 struct reader {
@@ -22,11 +24,12 @@ struct reader {
 	struct source *tar;
 	uint64_t size;
 	uint64_t position; /* of the next byte for libarchive */
+	uint64_t data_end; /* of the last file's data, as its sparse map has it */
 	uint8_t *chunk;
 	struct error *err;
-	struct dentry **fresh; /* all that carry DENTRY_FRESH, to be cleared in the end */
-	size_t fresh_count;
-	size_t fresh_capacity;
+	struct dentry **marked; /* all that got a flag of LAYER_FLAGS, to be cleared in the end */
+	size_t marked_count;
+	size_t marked_capacity;
 };
 
 static void archive_cleanup(struct archive **archive)
@@ -58,25 +61,35 @@ static la_int64_t on_skip(struct archive *archive, void *data, la_int64_t reques
 	return (la_int64_t)n;
 }
 
+static void set_flag(struct reader *r, struct dentry *d, uint8_t flag)
+{
+	d->flags |= flag;
+	r->marked = array_grow(
+		r->marked, r->marked_count, &r->marked_capacity, sizeof(struct dentry *));
+	r->marked[r->marked_count++] = d;
+}
+
 /* Marks a name, and what is above it, as given by this layer: no whiteout of its takes it away. */
 static void mark_fresh(struct reader *r, struct dentry *d)
 {
-	for (; d != NULL && !(d->flags & DENTRY_FRESH); d = d->parent) {
-		d->flags |= DENTRY_FRESH;
-		r->fresh = array_grow(
-			r->fresh, r->fresh_count, &r->fresh_capacity, sizeof(struct dentry *));
-		r->fresh[r->fresh_count++] = d;
-	}
+	for (; d != NULL && !(d->flags & DENTRY_FRESH); d = d->parent)
+		set_flag(r, d, DENTRY_FRESH);
 }
 
-/* Takes away what lower layers gave below a directory. */
+/*
+ * Takes away what lower layers gave below a directory. No directory is looked through twice,
+ * however often a layer asks for it: what comes below it from now on is the layer's own.
+ */
 static void hide_lower(struct reader *r, struct dentry *dir)
 {
-	for (struct dentry *d = dir->children; d != NULL;) {
-		bool lower = d->inode != NULL && !(d->flags & DENTRY_FRESH);
-		if (lower)
+	for (struct dentry *d = dir; d != NULL;) {
+		if (d != dir && d->inode != NULL && !(d->flags & DENTRY_FRESH))
 			tree_unlink(r->tree, d);
-		d = lower ? tree_next_over(dir, d) : tree_next(dir, d);
+		bool look =
+			d->inode != NULL && inode_is_dir(d->inode) && !(d->flags & DENTRY_OPAQUE);
+		if (look)
+			set_flag(r, d, DENTRY_OPAQUE);
+		d = look ? tree_next(dir, d) : tree_next_over(dir, d);
 	}
 }
 
@@ -148,8 +161,11 @@ static int read_xattrs(
 	cleanup_buffer struct buffer access_acl = {0};
 	cleanup_buffer struct buffer default_acl = {0};
 
-	acl_to_xattr(entry, false, &access_acl);
-	acl_to_xattr(entry, true, &default_acl);
+	int code = acl_to_xattr(entry, false, &access_acl, r->err);
+	if (code == 0)
+		code = acl_to_xattr(entry, true, &default_acl, r->err);
+	if (code < 0)
+		return error_wrap(r->err, code, "%s", path);
 	if (access_acl.len != 0)
 		items[count++] = (struct xattr){.name = "system.posix_acl_access",
 			.value = access_acl.data,
@@ -181,11 +197,12 @@ static int read_segments(struct reader *r, struct archive_entry *entry, struct i
 	la_int64_t offset, length;
 	int count = archive_entry_sparse_reset(entry);
 	if (count <= 0) {
+		if (start > r->size || inode->size > r->size - start)
+			return error_set(r->err, ERROR_INPUT, EIO,
+				"%s: its data ends after the layer does", path);
 		inode_set_data(r->tree, inode, r->tar, start, inode->size);
-		return start <= r->size && inode->size <= r->size - start
-			       ? 0
-			       : error_set(r->err, ERROR_INPUT, EIO,
-					 "%s: its data ends after the layer does", path);
+		r->data_end = start + inode->size;
+		return 0;
 	}
 	struct segment *segments = tree_alloc(r->tree, (size_t)count * sizeof(*segments));
 	uint64_t logical_end = 0;
@@ -205,6 +222,7 @@ static int read_segments(struct reader *r, struct archive_entry *entry, struct i
 	}
 	inode->segments = segments;
 	inode->source = r->tar;
+	r->data_end = start;
 	return 0;
 }
 
@@ -243,6 +261,7 @@ static int read_inode(struct reader *r, struct archive_entry *entry, uint64_t da
 {
 	uint32_t mode = acl_mode(entry, archive_entry_mode(entry)) & (S_IFMT | 07777);
 	struct inode *inode = tree_inode_new(r->tree, mode);
+	*out = inode;
 	int code = read_owner(r, entry, inode, path);
 	if (code < 0)
 		return code;
@@ -281,7 +300,6 @@ static int read_inode(struct reader *r, struct archive_entry *entry, uint64_t da
 	default:
 		return error_set(r->err, ERROR_INPUT, EINVAL, "%s: an entry of unknown type", path);
 	}
-	*out = inode;
 	return code;
 }
 
@@ -294,9 +312,10 @@ static int apply_entry(struct reader *r, struct archive_entry *entry, uint64_t d
 	if (path == NULL)
 		return error_set(r->err, ERROR_INPUT, EINVAL, "an entry without a name");
 
-	const char *slash = strrchr(path, '/');
-	const char *last = slash != NULL ? slash + 1 : path;
-	bool whiteout = strncmp(last, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0;
+	size_t last_len;
+	const char *last = place_last_part(path, &last_len);
+	bool whiteout =
+		last_len != 0 && strncmp(last, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0;
 	int code = place_find(
 		r->tree, path, whiteout ? PLACE_EXISTING : PLACE_MAKE_PARENTS, &place, r->err);
 	if (code < 0)
@@ -328,12 +347,19 @@ static int read_entries(struct reader *r, struct archive *archive)
 		if (code < 0)
 			return code;
 		int status = archive_read_next_header(archive, &entry);
+		int64_t at = archive_read_header_position(archive);
+		if (status != ARCHIVE_OK && status != ARCHIVE_WARN && status != ARCHIVE_EOF)
+			return error_set(r->err, ERROR_INPUT, EINVAL, "at byte %" PRId64 ": %s", at,
+				archive_error_string(archive));
+		/* A sparse map may claim more than there is, and so the same bytes for many files.
+		 */
+		if ((int64_t)r->data_end > at)
+			return error_set(r->err, ERROR_INPUT, EINVAL,
+				"at byte %" PRId64 ": the file before has data up to byte %" PRIu64
+				" by its sparse map",
+				at, r->data_end);
 		if (status == ARCHIVE_EOF)
 			return 0;
-		if (status != ARCHIVE_OK && status != ARCHIVE_WARN)
-			return error_set(r->err, ERROR_INPUT, EINVAL, "at byte %" PRId64 ": %s",
-				(int64_t)archive_read_header_position(archive),
-				archive_error_string(archive));
 		/* All of the header has been taken: what comes next is the data. */
 		code = apply_entry(r, entry, (uint64_t)archive_filter_bytes(archive, 0));
 		if (code < 0)
@@ -379,8 +405,8 @@ int layer_apply(
 	uselocale(saved);
 	if (utf8 != (locale_t)0)
 		freelocale(utf8);
-	for (size_t i = 0; i < r.fresh_count; i++)
-		r.fresh[i]->flags &= (uint8_t)~DENTRY_FRESH;
-	free(r.fresh);
+	for (size_t i = 0; i < r.marked_count; i++)
+		r.marked[i]->flags &= (uint8_t)~LAYER_FLAGS;
+	free(r.marked);
 	return code < 0 ? error_wrap(err, code, "%s", name) : 0;
 }

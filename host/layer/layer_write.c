@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "layer/layer.h"
@@ -9,7 +10,6 @@
 #include "support/memory.h"
 
 #define WRITE_CHUNK (256u * 1024)
-#define WHITEOUT_PREFIX ".wh."
 
 /* The tar on its way out: gathered in pending, hashed and written when that is large. */
 struct writer {
@@ -93,6 +93,39 @@ static void set_mtime(const struct writer *w, const struct dentry *d, struct tar
 	}
 }
 
+/* Refuses what readers of layers would take for something else, or could not take at all. */
+static int check_entry(
+	const struct writer *w, const struct dentry *d, const char *path, struct error *err)
+{
+	const struct inode *inode = d->inode;
+	if (strncmp(d->name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0)
+		return error_set(err, ERROR_LIMIT, EINVAL,
+			"/%s: names that begin with \"%s\" mean a deletion in a layer and cannot "
+			"be files; rename it",
+			path, WHITEOUT_PREFIX);
+	if (strlen(path) >= PATH_MAX)
+		return error_set(err, ERROR_LIMIT, ENAMETOOLONG,
+			"a path of %zu bytes, /%.64s..., is longer than a reader of the layer can "
+			"open (%d); remove it",
+			strlen(path), path, PATH_MAX - 1);
+	/* A pax record's key ends with its first '='. */
+	for (uint32_t i = 0; inode->xattrs != NULL && i < inode->xattrs->count; i++) {
+		if (strchr(inode->xattrs->items[i].name, '=') != NULL)
+			return error_set(err, ERROR_LIMIT, EINVAL,
+				"/%s: attribute %s: a layer has no attributes with '=' in their "
+				"names; remove it",
+				path, inode->xattrs->items[i].name);
+	}
+	uint64_t before = w->size + w->pending.len;
+	if (S_ISREG(inode->mode) && inode->names == d &&
+		inode->size > LAYER_SIZE_MAX - (before < LAYER_SIZE_MAX ? before : LAYER_SIZE_MAX))
+		return error_set(err, ERROR_LIMIT, EFBIG,
+			"/%s: its %llu bytes, where holes count as zeros, make the layer larger "
+			"than %llu bytes, the most that is written; make it smaller",
+			path, (unsigned long long)inode->size, (unsigned long long)LAYER_SIZE_MAX);
+	return 0;
+}
+
 static int write_entry(struct writer *w, const struct dentry *d, struct error *err)
 {
 	const struct inode *inode = d->inode;
@@ -107,12 +140,9 @@ static int write_entry(struct writer *w, const struct dentry *d, struct error *e
 		.gid = inode->gid,
 		.xattrs = inode->xattrs,
 	};
-	if (strncmp(d->name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0)
-		return error_set(err, ERROR_LIMIT, EINVAL,
-			"/%s: names that begin with \"%s\" mean a deletion in a layer and cannot "
-			"be "
-			"files; rename it",
-			path, WHITEOUT_PREFIX);
+	int r = check_entry(w, d, path, err);
+	if (r < 0)
+		return r;
 	set_mtime(w, d, &header);
 	if (inode_is_dir(inode)) {
 		dir_path = xasprintf("%s/", d->parent == NULL ? "." : path);
@@ -132,7 +162,7 @@ static int write_entry(struct writer *w, const struct dentry *d, struct error *e
 	}
 	tar_header_add(&w->pending, &header);
 	w->entries++;
-	int r = header.size != 0 ? write_data(w, inode, err) : 0;
+	r = header.size != 0 ? write_data(w, inode, err) : 0;
 	return r < 0 ? error_wrap(err, r, "/%s", path) : flush_if_large(w, err);
 }
 

@@ -3,7 +3,12 @@
 #include <errno.h>
 #include <string.h>
 
+#include "layer/layer.h"
 #include "tree/follow.h"
+
+/* Symlinks among the parents of one name, as the kernel's limit (MAXSYMLINKS): each costs a walk.
+ */
+#define SYMLINKS_MAX 40
 
 /* The next part of a path, without "." and empty ones; len is 0 at the end. */
 static const char *next_part(const char *at, size_t *len)
@@ -22,7 +27,20 @@ static bool is_dotdot(const char *part, size_t len)
 	return len == 2 && part[0] == '.' && part[1] == '.';
 }
 
-static int check_parts(const char *path, struct error *err)
+const char *place_last_part(const char *path, size_t *last_len)
+{
+	const char *last = path;
+	size_t len;
+	*last_len = 0;
+	for (const char *part = next_part(path, &len); len != 0;
+		part = next_part(part + len, &len)) {
+		last = part;
+		*last_len = len;
+	}
+	return last;
+}
+
+static int check_parts(const char *path, const char *last, struct error *err)
 {
 	size_t len;
 	for (const char *part = next_part(path, &len); len != 0;
@@ -31,7 +49,9 @@ static int check_parts(const char *path, struct error *err)
 			return error_set(err, ERROR_INPUT, EINVAL,
 				"%s: a name with \"..\" would lead out of the image", path);
 		/* A whiteout's name is longer than the one that it takes away. */
-		size_t most = TREE_NAME_MAX + (strncmp(part, ".wh.", 4) == 0 ? 4 : 0);
+		size_t prefix = strlen(WHITEOUT_PREFIX);
+		bool whiteout = part == last && strncmp(part, WHITEOUT_PREFIX, prefix) == 0;
+		size_t most = TREE_NAME_MAX + (whiteout ? prefix : 0);
 		if (len > most)
 			return error_set(err, ERROR_INPUT, ENAMETOOLONG,
 				"%s: a part of the name has %zu bytes; the most is %d", path, len,
@@ -49,6 +69,7 @@ static int walk_dirs(struct tree *tree, const char *path, size_t path_len, enum 
 {
 	const char *end = path + path_len;
 	struct dentry *dir = tree_root(tree);
+	unsigned symlinks = 0;
 	size_t len;
 	*out = NULL;
 	for (const char *part = next_part(path, &len); part < end;
@@ -60,6 +81,9 @@ static int walk_dirs(struct tree *tree, const char *path, size_t path_len, enum 
 			d = tree_link(tree, dir, part, len, tree_inode_new(tree, S_IFDIR | 0755));
 		}
 		bool is_symlink = S_ISLNK(d->inode->mode);
+		if (is_symlink && ++symlinks > SYMLINKS_MAX)
+			return error_set(err, ERROR_INPUT, ELOOP,
+				"%s: more than %d symlinks in its parents", path, SYMLINKS_MAX);
 		if (is_symlink)
 			d = tree_follow(tree, d);
 		if (d == NULL || !inode_is_dir(d->inode)) {
@@ -80,21 +104,10 @@ static int walk_dirs(struct tree *tree, const char *path, size_t path_len, enum 
 int place_find(struct tree *tree, const char *path, enum place_mode mode, struct place *place,
 	struct error *err)
 {
-	int r = check_parts(path, err);
-	if (r < 0)
-		return r;
 	*place = (struct place){.dir = tree_root(tree)};
-	const char *last = NULL;
-	size_t last_len = 0;
-	size_t len;
-	for (const char *part = next_part(path, &len); len != 0;
-		part = next_part(part + len, &len)) {
-		last = part;
-		last_len = len;
-	}
-	if (last == NULL)
-		return 0;
-	place->name = last;
-	place->len = last_len;
-	return walk_dirs(tree, path, (size_t)(last - path), mode, &place->dir, err);
+	place->name = place_last_part(path, &place->len);
+	int r = check_parts(path, place->name, err);
+	if (r < 0 || place->len == 0)
+		return r;
+	return walk_dirs(tree, path, (size_t)(place->name - path), mode, &place->dir, err);
 }

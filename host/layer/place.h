@@ -11,6 +11,9 @@ struct place {
 	size_t len;       /* 0: the root itself */
 };
 
+/* The last part of a member's name that says something: not "." or empty. *len: 0 for the root. */
+const char *place_last_part(const char *path, size_t *len);
+
 enum place_mode {
 	PLACE_MAKE_PARENTS, /* omitted parents are made: mode 0755, uid and gid 0, mtime 0 */
 	PLACE_EXISTING,     /* place->dir is NULL where a parent is not there */
@@ -18,8 +21,8 @@ enum place_mode {
 
 /*
  * Resolves the parents of a member's name: symlinks among them are followed within the root
- * (tree_follow). Fails with ERROR_INPUT on ".." as a part of the
- * name itself, on parts over 255 bytes, and on parents that are no directories.
+ * (tree_follow), at most 40. Fails with ERROR_INPUT on more, on ".." as a part of the name itself,
+ * on parts over 255 bytes, and on parents that are no directories.
  */
 int place_find(struct tree *tree, const char *path, enum place_mode mode, struct place *place,
 	struct error *err);

@@ -17,7 +17,7 @@
 /* Ranges, both ends included. MiB; seconds since 1970 (the end is 9999-12-31T23:59:59Z); IDs
  * (2^32 - 1 is no ID but "leave as it is" to chown(2)). */
 #define SPEC_DISK_SIZE_MIN 1
-#define SPEC_DISK_SIZE_MAX (8 * 1024 * 1024)
+#define SPEC_DISK_SIZE_MAX (64 * 1024)
 #define SPEC_MEMORY_SIZE_MIN 64
 #define SPEC_MEMORY_SIZE_MAX (1024 * 1024)
 #define SPEC_TIME_MAX 253402300799

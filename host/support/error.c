@@ -4,18 +4,31 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "support/memory.h"
 #include "support/printable.h"
+
+/* What of a message that is too long stays at its end, where the fault is said. */
+#define TAIL_MAX 512
 
 static void __attribute__((format(printf, 2, 0)))
 set_message(struct error *err, const char *format, va_list args, const char *suffix)
 {
-	char text[ERROR_MESSAGE_MAX];
-	int n = vsnprintf(text, sizeof(text), format, args);
-	if (n < 0)
-		n = 0;
-	if (suffix != NULL && (size_t)n < sizeof(text))
-		snprintf(text + n, sizeof(text) - (size_t)n, "%s", suffix);
-	printable_copy(err->message, sizeof(err->message), text);
+	char *text = NULL;
+	if (vasprintf(&text, format, args) < 0)
+		text = xstrdup("");
+	cleanup_free char *prefix = text;
+	cleanup_free char *whole = xasprintf("%s%s", prefix, suffix);
+	size_t size = 4 * strlen(whole) + 1;
+	cleanup_free char *line = xmalloc(size);
+	printable_copy(line, size, whole);
+	size_t len = strlen(line);
+	if (len < sizeof(err->message)) {
+		memcpy(err->message, line, len + 1);
+		return;
+	}
+	int head = (int)(sizeof(err->message) - sizeof("...") - TAIL_MAX);
+	snprintf(
+		err->message, sizeof(err->message), "%.*s...%s", head, line, line + len - TAIL_MAX);
 }
 
 int error_set(struct error *err, enum error_kind kind, int code, const char *format, ...)
@@ -24,7 +37,7 @@ int error_set(struct error *err, enum error_kind kind, int code, const char *for
 	err->kind = kind;
 	err->status = 0;
 	va_start(args, format);
-	set_message(err, format, args, NULL);
+	set_message(err, format, args, "");
 	va_end(args);
 	return -code;
 }

@@ -24,7 +24,7 @@ enum error_kind {
 	ERROR_LIMIT,       /* the result cannot be represented, or a cap was hit */
 };
 
-/* Longest message kept, in bytes with the final NUL; longer ones are cut. */
+/* Longest message kept, in bytes with the final NUL; longer ones lose their middle. */
 #define ERROR_MESSAGE_MAX 1024
 
 struct error {

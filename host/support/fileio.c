@@ -132,7 +132,7 @@ static int open_named(const char *folder, char **name, struct error *err)
 	return fd;
 }
 
-int file_temporary_in(const char *folder, struct error *err)
+static int temporary_in(const char *folder, struct error *err)
 {
 	int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd >= 0)
@@ -152,7 +152,7 @@ int file_temporary(struct error *err)
 	const char *folder = getenv("TMPDIR");
 	if (folder == NULL || *folder == '\0')
 		folder = "/var/tmp";
-	return file_temporary_in(folder, err);
+	return temporary_in(folder, err);
 }
 
 struct output {
@@ -179,10 +179,15 @@ int output_open(const char *path, struct output **out, struct error *err)
 		o->fd = file_temporary(err);
 	} else {
 		struct stat st;
-		if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+		if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
 			free(o);
-			return error_set(err, ERROR_OUTPUT, EISDIR,
-				"%s: is a folder; name the file to write", path);
+			return S_ISDIR(st.st_mode)
+				       ? error_set(err, ERROR_OUTPUT, EISDIR,
+						 "%s: is a folder; name the file to write", path)
+				       : error_set(err, ERROR_OUTPUT, EINVAL,
+						 "%s: is no regular file, and is not replaced by "
+						 "one; \"-\" is standard output",
+						 path);
 		}
 		cleanup_free char *folder = folder_of(path);
 		o->path = xstrdup(path);

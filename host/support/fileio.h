@@ -37,15 +37,13 @@ int file_read_all(int fd, size_t max, struct buffer *out, const char *name, stru
  */
 int file_temporary(struct error *err);
 
-/* As file_temporary, in a folder of the caller's choice. */
-int file_temporary_in(const char *folder, struct error *err);
-
 /* A file that is written under no name and appears by rename in output_commit. */
 struct output;
 
 /*
  * Starts an output for path. "-" is standard output, spooled, so that nothing half-written comes
- * out. A folder, or a path whose folder is missing or not writable, is an ERROR_OUTPUT at once.
+ * out. A folder, a device or another file that is not regular, and a path whose folder is missing
+ * or not writable, are an ERROR_OUTPUT at once.
  */
 int output_open(const char *path, struct output **out, struct error *err);
 

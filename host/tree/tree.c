@@ -211,6 +211,41 @@ struct dentry *tree_find(struct tree *tree, struct dentry *dir, const char *name
 	return d != NULL && d->inode != NULL ? d : NULL;
 }
 
+/* Takes a name out of the hash table. */
+static void unhash(struct tree *tree, const struct dentry *dentry)
+{
+	struct dentry **link = &tree->buckets[dentry->hash & (tree->bucket_count - 1)];
+	while (*link != dentry)
+		link = &(*link)->next_hash;
+	*link = dentry->next_hash;
+	tree->dentry_count--;
+}
+
+/*
+ * Takes all names below a directory away; they stay as gone names where the base has them. Those
+ * that the base lacks too are forgotten, and with them all below: a directory that is
+ * emptied again and again must not carry along what it ever held.
+ */
+static void clear(struct tree *tree, struct dentry *dir)
+{
+	for (struct dentry *d = dir->children; d != NULL; d = tree_next(dir, d)) {
+		if (d->inode != NULL)
+			detach_name(tree, d);
+		d->flags &= (uint8_t) ~(DENTRY_SCAFFOLD | DENTRY_FRESH);
+		if (d->base == NULL)
+			unhash(tree, d);
+	}
+	for (struct dentry *d = dir; d != NULL; d = tree_next(dir, d)) {
+		struct dentry **link = &d->children;
+		while (*link != NULL) {
+			if ((*link)->base == NULL)
+				*link = (*link)->next;
+			else
+				link = &(*link)->next;
+		}
+	}
+}
+
 struct dentry *tree_link(
 	struct tree *tree, struct dentry *dir, const char *name, size_t len, struct inode *inode)
 {
@@ -242,7 +277,7 @@ void tree_relink(struct tree *tree, struct dentry *dentry, struct inode *inode)
 	if (dentry->inode == inode)
 		return;
 	if (inode_is_dir(dentry->inode) && !inode_is_dir(inode))
-		tree_clear(tree, dentry);
+		clear(tree, dentry);
 	detach_name(tree, dentry);
 	attach_name(tree, dentry, inode);
 	dentry->flags &= (uint8_t)~DENTRY_SCAFFOLD;
@@ -257,18 +292,9 @@ bool tree_is_empty(const struct dentry *dir)
 	return true;
 }
 
-void tree_clear(struct tree *tree, struct dentry *dir)
-{
-	for (struct dentry *d = dir->children; d != NULL; d = tree_next(dir, d)) {
-		if (d->inode != NULL)
-			detach_name(tree, d);
-		d->flags &= (uint8_t) ~(DENTRY_SCAFFOLD | DENTRY_FRESH);
-	}
-}
-
 void tree_unlink(struct tree *tree, struct dentry *dentry)
 {
-	tree_clear(tree, dentry);
+	clear(tree, dentry);
 	detach_name(tree, dentry);
 	dentry->flags &= (uint8_t) ~(DENTRY_SCAFFOLD | DENTRY_FRESH);
 }

@@ -70,6 +70,7 @@ enum {
 	DENTRY_BELOW = 4,    /* a name below it goes into the new layer */
 	DENTRY_SCAFFOLD = 8, /* a mount point made for the guest; no change if untouched */
 	DENTRY_FRESH = 16,   /* given by the layer that is being applied, or above such a name */
+	DENTRY_OPAQUE = 32,  /* nothing below it is of the layers below the one being applied */
 };
 
 struct dentry {
@@ -133,14 +134,15 @@ struct dentry *tree_link(struct tree *tree, struct dentry *dir, const char *name
  * too. The name is no DENTRY_SCAFFOLD any more. */
 void tree_relink(struct tree *tree, struct dentry *dentry, struct inode *inode);
 
-/* Takes the name away, and all below it. Not for the root. */
+/*
+ * Takes the name away, and all below it. Not for the root. Names below stay as gone names where
+ * the base has them; others are no part of the tree any more. tree_relink does the same below a
+ * directory that becomes something else.
+ */
 void tree_unlink(struct tree *tree, struct dentry *dentry);
 
 /* Whether a directory has no current names. */
 bool tree_is_empty(const struct dentry *dir);
-
-/* Takes all names below a directory away; they stay as gone names where the base has them. */
-void tree_clear(struct tree *tree, struct dentry *dir);
 
 /* Makes the current state the base state. */
 void tree_freeze(struct tree *tree);

@@ -191,7 +191,7 @@ static void test_same_bytes(void **state)
 static void test_room(void **state)
 {
 	static const uint64_t rooms[] = {MIB, 5 * MIB + 1, 127 * MIB, 128 * MIB, 129 * MIB,
-		1024 * MIB, 3000 * MIB, 65536 * MIB};
+		1024 * MIB, 3000 * MIB, 64000 * MIB};
 	(void)state;
 	cleanup_tree struct tree *tree = make_ordered(false);
 	for (size_t i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++) {
@@ -237,7 +237,9 @@ static void test_many_inodes(void **state)
 
 static void test_disk_too_large(void **state)
 {
-	static const uint64_t rooms[] = {UINT64_C(17) << 40, UINT64_C(16) << 40, UINT64_MAX};
+	/* The first is no disk for an overlay, the others none for ext4. */
+	static const uint64_t rooms[] = {
+		UINT64_C(64) << 30, UINT64_C(17) << 40, UINT64_C(16) << 40, UINT64_MAX};
 	(void)state;
 	cleanup_tree struct tree *tree = tree_new();
 	for (size_t i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++) {

@@ -86,6 +86,16 @@ static const struct layer_case cases[] = {
 		"l a>../../b;d b;f b/x=1", NULL},
 	{"whiteout through a symlink", {"d b;f b/x=1;l a>b", "f a/.wh.x="}, "l a>b;d b", NULL},
 	{"symlink loop", {"l a>b;l b>a", "f a/x=1"}, NULL, "loop"},
+	{"as many symlinks as the kernel follows",
+		{"l l>.", "f "
+			  "l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/"
+			  "l/l/l/l/x=1"},
+		"l l>.;f x=1", NULL},
+	{"one symlink more",
+		{"l l>.", "f "
+			  "l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/l/"
+			  "l/l/l/l/l/x=1"},
+		NULL, "more than 40 symlinks"},
 	{"symlink to nowhere", {"l a>gone", "f a/x=1"}, NULL, "not there"},
 	{"symlink to a file", {"f b=1;l a>b", "f a/x=1"}, NULL, "symlink to what is no directory"},
 	{"below a file", {"f a=1;f a/x=1"}, NULL, "no directory"},
@@ -352,6 +362,49 @@ static void test_old_mtimes(void **state)
 	}
 }
 
+/* A pax header with records, which are less than a block. */
+static void add_pax(struct buffer *tar, const char *records)
+{
+	char block[TAR_BLOCK] = "";
+	for (const char *p = records; *p != '\0'; p = strchr(p, '\n') + 1)
+		assert_int_equal(strtol(p, NULL, 10), strchr(p, '\n') + 1 - p);
+	tar_header_add(
+		tar, &(struct tar_header){
+			     .path = "pax", .type = 'x', .mode = 0644, .size = strlen(records)});
+	memcpy(block, records, strlen(records));
+	buffer_add(tar, block, sizeof(block));
+}
+
+/* Data is what follows the file's own header, and not what follows the next one's. */
+static void test_sparse_map(void **state)
+{
+	static const struct {
+		const char *records;
+		bool fits;
+	} maps[] = {
+		{"24 GNU.sparse.size=1000\n22 GNU.sparse.map=0,5\n", true},
+		{"24 GNU.sparse.size=1000\n22 GNU.sparse.map=2,5\n", true},
+		{"24 GNU.sparse.size=1000\n26 GNU.sparse.map=0,5,9,0\n", true},
+		{"24 GNU.sparse.size=1000\n24 GNU.sparse.map=0,600\n", false},
+		{"24 GNU.sparse.size=1000\n28 GNU.sparse.map=0,5,6,600\n", false},
+		{"24 GNU.sparse.size=1000\n", false},
+	};
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof(maps) / sizeof(maps[0]); i++) {
+		cleanup_tree struct tree *tree = tree_new();
+		cleanup_buffer struct buffer tar = {0};
+		struct error err;
+		add_pax(&tar, maps[i / 2].records);
+		make_tar(&tar, i % 2 == 0 ? "f x=12345" : "f x=12345;f y=1;f z=1");
+		int r = layer_apply(
+			tree, source_from_bytes(tar.data, tar.len), tar.len, "layer", &err);
+		if ((r == 0) != maps[i / 2].fits)
+			fail_msg("map %zu: %s", i / 2, r == 0 ? "was taken" : err.message);
+		if (r < 0)
+			assert_int_equal(err.kind, ERROR_INPUT);
+	}
+}
+
 /* What no ext4 could hold is left out; ACLs as text become what the kernel has. */
 static void test_xattrs(void **state)
 {
@@ -368,14 +421,7 @@ static void test_xattrs(void **state)
 	cleanup_tree struct tree *tree = tree_new();
 	cleanup_buffer struct buffer tar = {0};
 	struct error err;
-	char block[TAR_BLOCK] = "";
-	for (const char *p = records; *p != '\0'; p = strchr(p, '\n') + 1)
-		assert_int_equal(strtol(p, NULL, 10), strchr(p, '\n') + 1 - p);
-	tar_header_add(&tar,
-		&(struct tar_header){
-			.path = "pax", .type = 'x', .mode = 0644, .size = sizeof(records) - 1});
-	memcpy(block, records, sizeof(records) - 1);
-	buffer_add(&tar, block, sizeof(block));
+	add_pax(&tar, records);
 	tar_header_add(&tar, &(struct tar_header){.path = "x", .type = '6', .mode = 0750});
 	if (layer_apply(tree, source_from_bytes(tar.data, tar.len), tar.len, "x", &err) < 0)
 		fail_msg("%s", err.message);
@@ -387,6 +433,23 @@ static void test_xattrs(void **state)
 	assert_memory_equal(inode->xattrs->items[0].value, acl, sizeof(acl));
 	assert_string_equal(inode->xattrs->items[1].name, "user.a");
 	assert_memory_equal(inode->xattrs->items[1].value, "one", 3);
+}
+
+/* As GNU tar writes it without --numeric-owner. */
+static void test_acl_by_name(void **state)
+{
+	(void)state;
+	cleanup_tree struct tree *tree = tree_new();
+	cleanup_buffer struct buffer tar = {0};
+	struct error err;
+	add_pax(&tar, "78 SCHILY.acl.access=user::rwx,user:games:r--,group::r--,mask::r-x,"
+		      "other::---\n");
+	tar_header_add(&tar, &(struct tar_header){.path = "x", .type = '6', .mode = 0750});
+	assert_int_not_equal(
+		layer_apply(tree, source_from_bytes(tar.data, tar.len), tar.len, "x", &err), 0);
+	assert_int_equal(err.kind, ERROR_INPUT);
+	if (strstr(err.message, "x: its ACL has user \"games\"") == NULL)
+		fail_msg("%s", err.message);
 }
 
 /* Writes the whole tree, which must fail with an ERROR_LIMIT that has the words in it. */
@@ -484,7 +547,9 @@ int main(void)
 		cmocka_unit_test(test_again_and_again),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_old_mtimes),
+		cmocka_unit_test(test_sparse_map),
 		cmocka_unit_test(test_xattrs),
+		cmocka_unit_test(test_acl_by_name),
 		cmocka_unit_test(test_whiteout_name_in_tree),
 		cmocka_unit_test(test_path_too_long),
 		cmocka_unit_test(test_attribute_with_equals_sign),

@@ -250,7 +250,7 @@ static void test_flags_alone(void **state)
 			"uid=7\ngid=4294967294\n",
 			NULL, 0},
 		{{"-t", "t", "-o", "out", "--disk-size", "8T", "--memory", "64MB"},
-			"t:DERIVED\ndisk_size=8388608\nmemory_size=64\n", NULL, 0},
+			"t:DERIVED\ndisk_size=65536\nmemory_size=64\n", NULL, 0},
 		{{"-t", "t", "-o", "out", "--iidfile", "i", "--metadata-file", "m", "--keep", "k",
 			 "--timeout", "2h", "--accel", "tcg", "--cpus", "4", "--log-limit", "2",
 			 "--source-date-epoch", "99", "--progress", "plain", "-q"},
@@ -419,7 +419,7 @@ static void test_errors(void **state)
 			NULL, ERROR_SPEC},
 		{{"bad.json", "-o", "out", "--disk-size", "5"},
 			"bad.json: diskSize: is a string (\"2G\"), a whole number of MiB from 1 to "
-			"8388608 is wanted",
+			"65536 is wanted",
 			NULL, ERROR_SPEC},
 		{{"-t", "T", "-o", "out"}, "--tag: \"T\" has upper-case letters; \"t\" would do",
 			NULL, ERROR_USAGE},
@@ -490,7 +490,7 @@ static void test_errors(void **state)
 			"\"arm64\"?",
 			NULL, ERROR_USAGE},
 		{{"-t", "t", "-o", "out", "--disk-size", "9T"},
-			"--disk-size: is \"9T\", a number of MiB from 1 to 8388608, or with M, G "
+			"--disk-size: is \"9T\", a number of MiB from 1 to 65536, or with M, G "
 			"or T "
 			"after it, is wanted",
 			NULL, ERROR_USAGE},

@@ -160,8 +160,8 @@ static void test_taken(void **state)
 			NULL},
 		{"{\"created\":\"now\"}", "created_now=1\n", NULL},
 		{"{\"created\":\"1970-01-01\"}", "created=0\n", NULL},
-		{"{\"diskSize\":8388608,\"buildVMMemorySize\":64,\"uid\":-0}",
-			"disk_size=8388608\nmemory_size=64\n", NULL},
+		{"{\"diskSize\":65536,\"buildVMMemorySize\":64,\"uid\":-0}",
+			"disk_size=65536\nmemory_size=64\n", NULL},
 		{"{\"name\":\"\\u0061\\ud83d\\ude00\\/\\b\"}", "name=a\xf0\x9f\x98\x80/\b\n", NULL},
 		{"{\"config\":{\"Cmd\":null,\"User\":\"u\",\"Private\":null}}",
 			"config={\"User\":\"u\",\"Private\":null}\n",
@@ -220,30 +220,30 @@ static void test_refused_attributes(void **state)
 		{"{\"diskSize\":\"2G\"}",
 			"spec.json: diskSize: is a string (\"2G\"), a whole number of MiB from 1 "
 			"to "
-			"8388608 is wanted",
+			"65536 is wanted",
 			NULL},
 		{"{\"diskSize\":0}",
 			"spec.json: diskSize: is the number 0, a whole number of MiB from 1 to "
-			"8388608 "
+			"65536 "
 			"is wanted",
 			NULL},
 		{"{\"diskSize\":1024.5}",
 			"spec.json: diskSize: is the number 1024.5, a whole number of MiB from 1 "
 			"to "
-			"8388608 is wanted",
+			"65536 is wanted",
 			NULL},
-		{"{\"diskSize\":8388609}",
-			"spec.json: diskSize: is the number 8388609, a whole number of MiB from 1 "
+		{"{\"diskSize\":65537}",
+			"spec.json: diskSize: is the number 65537, a whole number of MiB from 1 "
 			"to "
-			"8388608 is wanted",
+			"65536 is wanted",
 			NULL},
 		{"{\"diskSize\":18446744073709551615}",
 			"spec.json: diskSize: is the number 18446744073709551615, a whole number "
 			"of MiB "
-			"from 1 to 8388608 is wanted",
+			"from 1 to 65536 is wanted",
 			NULL},
 		{"{\"diskSize\":true}",
-			"spec.json: diskSize: is true, a whole number of MiB from 1 to 8388608 is "
+			"spec.json: diskSize: is true, a whole number of MiB from 1 to 65536 is "
 			"wanted",
 			NULL},
 		{"{\"buildVMMemorySize\":63}",

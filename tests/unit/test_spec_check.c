@@ -131,8 +131,8 @@ static void test_check_ranges(void **state)
 		const char *expected;
 	} rows[] = {
 		{1, 64, 0, 0, 0, ""},
-		{8388608, 1048576, SPEC_TIME_MAX, 4294967294, 4294967294, ""},
-		{0, 512, 1, 0, 0, "diskSize: is 0, 1 to 8388608 is wanted"},
+		{65536, 1048576, SPEC_TIME_MAX, 4294967294, 4294967294, ""},
+		{0, 512, 1, 0, 0, "diskSize: is 0, 1 to 65536 is wanted"},
 		{1, 63, 1, 0, 0, "buildVMMemorySize: is 63, 64 to 1048576 is wanted"},
 		{1, 64, -1, 0, 0, "created: is -1, 0 to 253402300799 is wanted"},
 		{1, 64, SPEC_TIME_MAX + 1, 0, 0,

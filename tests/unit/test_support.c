@@ -46,7 +46,7 @@ static void test_error_is_cut(void **state)
 	assert_true(strlen(err.message) < ERROR_MESSAGE_MAX);
 }
 
-/* A path may be longer than any message: what went wrong with it must not get lost. */
+/* A path may be longer than any message: what it is about and what is wrong must both stay. */
 static void test_error_keeps_the_reason(void **state)
 {
 	(void)state;
@@ -58,14 +58,15 @@ static void test_error_keeps_the_reason(void **state)
 		path[sizeof(path) - 1] = '\0';
 		errno = ENOENT;
 		error_set_errno(&err, ERROR_INPUT, "%s", path);
+		for (int i = 0; i < 3; i++)
+			error_wrap(&err, -ENOENT, "in %s", path);
 		assert_string_equal(err.message + strlen(err.message) - strlen(reason), reason);
-		error_wrap(&err, -ENOENT, "%s", path);
-		assert_string_equal(err.message + strlen(err.message) - strlen(reason), reason);
-		error_set(&err, ERROR_INPUT, EINVAL, "no UUID");
-		error_wrap(&err, -EINVAL, "%s", path);
-		assert_non_null(strstr(err.message, "aaaa: no UUID") != NULL
-					? err.message
-					: strstr(err.message, "\\x0a: no UUID"));
+		assert_memory_equal(err.message, "in ", 3);
+		error_set(&err, ERROR_INPUT, EINVAL, "%s is too long", path);
+		error_wrap(&err, -EINVAL, "base.tar");
+		assert_memory_equal(err.message, "base.tar: ", 10);
+		assert_string_equal(err.message + strlen(err.message) - 12, " is too long");
+		assert_non_null(strstr(err.message, "..."));
 	}
 }
 
@@ -191,6 +192,10 @@ static void test_output_errors(void **state)
 	struct output *output = NULL;
 	assert_int_not_equal(output_open(folder->path, &output, &err), 0);
 	assert_int_equal(err.kind, ERROR_OUTPUT);
+	/* A file in its place would take the device away from everybody. */
+	assert_int_not_equal(output_open("/dev/null", &output, &err), 0);
+	assert_int_equal(err.kind, ERROR_OUTPUT);
+	assert_non_null(strstr(err.message, "/dev/null: is no regular file"));
 	assert_int_not_equal(output_open("/no/such/folder/out", &output, &err), 0);
 	assert_int_equal(err.kind, ERROR_OUTPUT);
 	assert_null(output);
