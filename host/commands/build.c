@@ -284,7 +284,7 @@ static int build_and_tell(
 	const struct build_options *options, int r, struct build_result *result, struct error *err)
 {
 	cleanup_output struct output *metadata = NULL;
-	struct error late;
+	struct error late = {0};
 	int m = 0;
 	if (options->metadata_file != NULL)
 		m = output_open(options->metadata_file, &metadata, &late);

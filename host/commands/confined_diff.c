@@ -163,7 +163,8 @@ static int repeat_error(struct answer *answer, struct error *err)
 	if (kind != ERROR_INPUT && kind != ERROR_LIMIT && kind != ERROR_OUTPUT &&
 		kind != ERROR_INTERNAL)
 		kind = ERROR_GUEST;
-	return error_set(err, kind, EIO, "%s", answer->err.message);
+	int code = answer->code < 0 && answer->code > -4096 ? -answer->code : EIO;
+	return error_set(err, kind, code, "%s", answer->err.message);
 }
 
 /* The layer's digest and size as they are in the file, whatever the child says. */

@@ -17,11 +17,11 @@
 
 #include <cmocka.h>
 
+#include "hostdir/hostdir.h"
+#include "hostdir/workdir.h"
 #include "support/buffer.h"
 #include "support/memory.h"
 #include "tree/dump.h"
-#include "hostdir/hostdir.h"
-#include "hostdir/workdir.h"
 
 static const char *temporary_folder(void)
 {

@@ -16,10 +16,10 @@
 
 #include <cmocka.h>
 
+#include "hostdir/workdir.h"
 #include "hostfiles.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
-#include "hostdir/workdir.h"
 
 static void test_failures(void **state)
 {

@@ -249,7 +249,7 @@ static void test_flags_alone(void **state)
 			"86400\n"
 			"uid=7\ngid=4294967294\n",
 			NULL, 0},
-		{{"-t", "t", "-o", "out", "--disk-size", "8T", "--memory", "64MB"},
+		{{"-t", "t", "-o", "out", "--disk-size", "64G", "--memory", "64MB"},
 			"t:DERIVED\ndisk_size=65536\nmemory_size=64\n", NULL, 0},
 		{{"-t", "t", "-o", "out", "--iidfile", "i", "--metadata-file", "m", "--keep", "k",
 			 "--timeout", "2h", "--accel", "tcg", "--cpus", "4", "--log-limit", "2",

@@ -10,12 +10,12 @@
 
 #include <cmocka.h>
 
+#include "hostdir/workdir.h"
 #include "hostfiles.h"
 #include "random_tree.h"
 #include "support/buffer.h"
 #include "support/memory.h"
 #include "tree/changes.h"
-#include "hostdir/workdir.h"
 
 struct script_case {
 	const char *what;
