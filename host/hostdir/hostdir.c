@@ -82,6 +82,11 @@ static int put_dir(
 static int put_file(struct copy *copy, const struct scan_entry *entry, struct dentry *dir,
 	const char *name, struct error *err)
 {
+	if (S_ISSOCK(entry->st.stx_mode)) {
+		report_warning(copy->options->report,
+			"%s: is a socket, which an image cannot hold; left out", entry->path);
+		return 0;
+	}
 	size_t len = strlen(name);
 	struct dentry *existing = tree_find(copy->tree, dir, name, len);
 	if (existing != NULL && inode_is_dir(existing->inode) && !tree_is_empty(existing)) {
@@ -89,11 +94,6 @@ static int put_file(struct copy *copy, const struct scan_entry *entry, struct de
 		return error_set(err, ERROR_INPUT, EISDIR,
 			"%s: cannot take the place of the image's folder /%s, which is not empty",
 			entry->path, path);
-	}
-	if (S_ISSOCK(entry->st.stx_mode)) {
-		report_warning(copy->options->report,
-			"%s: is a socket, which an image cannot hold; left out", entry->path);
-		return 0;
 	}
 	struct inode *inode = entry->st.stx_nlink > 1 ? idmap_get(&copy->links, &entry->st) : NULL;
 	if (inode == NULL) {

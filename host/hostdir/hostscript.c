@@ -65,7 +65,10 @@ static int64_t now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* Signals as a program expects them: ours are not caught in the child, what was ignored is. */
+/*
+ * Signals as a program expects them: those that this program catches or ignores for itself have
+ * their default again; a SIGINT, SIGTERM or SIGHUP that our caller has ignored stays ignored.
+ */
 static void reset_signals(void)
 {
 	static const int caught[] = {SIGINT, SIGTERM, SIGHUP};
@@ -77,6 +80,7 @@ static void reset_signals(void)
 			sigaction(caught[i], &action, NULL);
 	}
 	sigaction(SIGPIPE, &action, NULL);
+	sigaction(SIGXFSZ, &action, NULL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -167,6 +171,10 @@ static int start(
 		.errors = errors.write,
 		.failed = failed.write,
 	};
+	/* A caller may have left it ignored: then waiting would fail. */
+	signal(SIGCHLD, SIG_DFL);
+	/* What the script leaves in its process group becomes our child: finish waits for it. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1L);
 	run->pid = fork_script(&child);
 	if (run->pid < 0)
 		return error_set_errno(err, ERROR_INTERNAL, "cannot start a process");
@@ -251,6 +259,21 @@ static int pump(struct running *run, struct error *err)
 }
 
 /*
+ * Waits until the killed processes of a group are gone, so that none of them is still at work in
+ * the folder. Not for ever: one with another user's rights is not ours to kill.
+ */
+static void wait_for_group(pid_t group)
+{
+	const struct timespec step = {.tv_nsec = 1000 * 1000};
+	int64_t deadline_ms = now_ms() + GRACE_MS;
+	pid_t pid;
+	while ((pid = waitpid(-group, NULL, WNOHANG)) >= 0 && now_ms() < deadline_ms) {
+		if (pid == 0)
+			nanosleep(&step, NULL);
+	}
+}
+
+/*
  * Ends what is left of the process group and reaps the script. It is killed before it is reaped:
  * until then no other process can have its number.
  */
@@ -260,6 +283,8 @@ static int finish(struct running *run)
 	kill(-run->pid, SIGKILL);
 	while (waitpid(run->pid, &status, 0) < 0 && errno == EINTR)
 		;
+	wait_for_group(run->pid);
+	prctl(PR_SET_CHILD_SUBREAPER, 0L);
 	/* Not until the end of file: a process that left the group may hold the pipes open. */
 	for (size_t i = 0; i < 2; i++) {
 		for (size_t n = 0; n < PIPE_CHUNKS_MAX && pass_output(run, i); n++)

@@ -9,9 +9,10 @@
  * Runs a script with the host's bash -e (sh -e where there is no bash) and waits for its end.
  * name: $0, which the shell puts before its messages. dir: descriptor of the folder to run in.
  * Environment and user are ours, umask is 022, standard input is empty, the output goes to
- * report. The script has a process group of its own, and what is left of that when the script
- * ends is killed. After SIGINT, SIGTERM or SIGHUP (interrupt.h) the group gets a SIGTERM, and a
- * SIGKILL 5 seconds later or at the next signal.
+ * report. The script has a process group of its own; what is left of that when the script ends is
+ * killed, and gone on return. After SIGINT, SIGTERM or SIGHUP (interrupt.h) the group gets a
+ * SIGTERM, and a SIGKILL 5 seconds later or at the next signal.
+ *
  * Returns ERROR_SCRIPT with its status, ERROR_INTERRUPTED, ERROR_LIMIT for a script longer than
  * an argument may be, ERROR_INTERNAL where it cannot be started.
  */

@@ -103,7 +103,8 @@ static int write_range(const struct inode *inode, uint64_t logical, uint64_t off
 static int write_data(const struct dentry *d, int fd, struct error *err)
 {
 	const struct inode *inode = d->inode;
-	cleanup_free char *path = tree_path(d);
+	cleanup_free char *relative = tree_path(d);
+	cleanup_free char *path = xasprintf("/%s", relative);
 	errno = EFBIG;
 	if (inode->size > INT64_MAX || ftruncate(fd, (off_t)inode->size) < 0)
 		return fail(d, "make a file of its size", err);

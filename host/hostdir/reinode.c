@@ -52,18 +52,19 @@ static int same_content(
 	cleanup_close int fd = *same ? scan_open_file(entry, err) : -1;
 	if (!*same || fd < 0)
 		return *same ? fd : 0;
-	cleanup_free uint8_t *chunk = xmalloc(2 * COMPARE_CHUNK);
-	for (uint64_t at = 0; at < inode->size && *same; at += COMPARE_CHUNK) {
+	size_t size = inode->size < COMPARE_CHUNK ? (size_t)inode->size : COMPARE_CHUNK;
+	cleanup_free uint8_t *chunk = xmalloc(2 * size);
+	for (uint64_t at = 0; at < inode->size && *same; at += size) {
 		uint64_t rest = inode->size - at;
-		size_t n = rest < COMPARE_CHUNK ? (size_t)rest : COMPARE_CHUNK;
+		size_t n = rest < size ? (size_t)rest : size;
 		int r = interrupt_check(err);
 		if (r == 0)
 			r = file_read_at(fd, chunk, n, at, entry->path, err);
 		if (r == 0)
-			r = inode_read(inode, chunk + COMPARE_CHUNK, n, at, err);
+			r = inode_read(inode, chunk + size, n, at, err);
 		if (r < 0)
 			return r;
-		*same = memcmp(chunk, chunk + COMPARE_CHUNK, n) == 0;
+		*same = memcmp(chunk, chunk + size, n) == 0;
 	}
 	return 0;
 }

@@ -190,14 +190,12 @@ static int enter(struct scan *scan, struct error *err)
 	if (scan->enter_followed && dirstack_holds(&scan->stack, st.st_dev, st.st_ino))
 		return error_set(err, ERROR_INPUT, ELOOP,
 			"%s: the symlink leads to a folder that it is in, so following it would "
-			"not "
-			"end; set keepContentsDirlinks to keep symlinks",
+			"not end; set keepContentsDirlinks to keep symlinks",
 			path_of(scan));
 	if (scan->enter_followed && scan->followed >= FOLLOWED_MAX)
 		return error_set(err, ERROR_INPUT, ELOOP,
 			"%s: more than %d symlinks to folders lead here, one through the other; "
-			"set "
-			"keepContentsDirlinks to keep symlinks",
+			"set keepContentsDirlinks to keep symlinks",
 			path_of(scan), FOLLOWED_MAX);
 	return push_dir(scan, steal_fd(&fd), &scan->enter_st, scan->enter_followed, err);
 }

@@ -60,7 +60,7 @@ static void remove_workdir(struct workdir *work)
 		failed |= r < 0;
 		close(work->fd);
 	}
-	if (work->path != NULL && rmdir(work->path) < 0 && !failed) {
+	if (work->path != NULL && rmdir(work->path) < 0 && errno != ENOENT && !failed) {
 		error_set_errno(&err, ERROR_OUTPUT, "%s: cannot be removed", work->path);
 		failed = true;
 	}
@@ -104,8 +104,11 @@ int workdir_run(struct tree *tree, const char *script, const struct workdir_opti
 		r = changes_mark(tree, &changes, err);
 	if (r == 0)
 		r = make_workdir(&work, err);
-	if (r == 0)
+	if (r == 0) {
 		r = layout_write(tree, work.root, &layout, err);
+		if (r < 0 && err->kind == ERROR_OUTPUT)
+			error_wrap(err, r, "%s", work.path);
+	}
 	if (r == 0)
 		r = hostscript_run(script, "extraCommands", work.root, options->report, err);
 	if (r < 0)

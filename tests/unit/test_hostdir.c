@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -168,6 +169,11 @@ static const struct copy_case copy_cases[] = {
 		.folder = {{'s', "s", 0, 1, NULL, 0}, {'f', "f", 0644, 2, "f", 0}},
 		.expected = {{'f', "s", 0644, 1, "stays", 0}, {'f', "f", 0644, 2, "f", 1}},
 		.warning = "/s: is a socket"},
+	{.what = "also where a full directory has its name",
+		.base = {{'d', "s", 0755, 1, NULL, 0}, {'f', "s/f", 0644, 2, "stays", 0}},
+		.folder = {{'s', "s", 0, 1, NULL, 0}},
+		.expected = {{'d', "s", 0755, 1, NULL, 0}, {'f', "s/f", 0644, 2, "stays", 0}},
+		.warning = "/s: is a socket"},
 };
 
 static void check_copy(const struct copy_case *c)
@@ -293,6 +299,32 @@ static void test_unreadable(void **state)
 			assert_int_equal(rmdir(path), 0);
 	}
 	folder_remove(folder);
+}
+
+/* It is not the user's file that cannot be written. */
+static void test_no_room_for_the_copy(void **state)
+{
+	(void)state;
+	static const struct item items[] = {{'f', "f", 0644, 1, "more than fits", 0}, {0}};
+	char *folder = folder_new();
+	cleanup_free char *file = xasprintf("/var/tmp: %s/f: cannot write: ", folder);
+	cleanup_tree struct tree *tree = tree_new();
+	cleanup_free char *report = NULL;
+	struct error err = {0};
+	struct rlimit limit;
+	items_to_folder(items, folder);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	const struct rlimit low = {.rlim_cur = 4, .rlim_max = limit.rlim_max};
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+	int r = copy_in(tree, folder, false, &report, &err);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	signal(SIGXFSZ, SIG_DFL);
+	folder_remove(folder);
+	assert_true(r < 0);
+	assert_int_equal(err.kind, ERROR_OUTPUT);
+	assert_ptr_equal(strstr(err.message, "copying to a temporary file"), err.message);
+	assert_non_null(strstr(err.message, file));
 }
 
 static void test_holes_are_kept(void **state)
@@ -437,6 +469,7 @@ int main(void)
 		cmocka_unit_test(test_folders_in_order),
 		cmocka_unit_test(test_single_files),
 		cmocka_unit_test(test_unreadable),
+		cmocka_unit_test(test_no_room_for_the_copy),
 		cmocka_unit_test(test_holes_are_kept),
 		cmocka_unit_test(test_xattrs),
 		cmocka_unit_test(test_deep_folder),

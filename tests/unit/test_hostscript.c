@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -40,6 +41,8 @@ static void test_failures(void **state)
 			"extraCommands ended with exit status 4"},
 		{"rm -r ../root", ERROR_INPUT, 0,
 			"extraCommands: the script removed its working folder"},
+		{"rm -r \"${PWD%/*}\"", ERROR_INPUT, 0,
+			"extraCommands: the script removed its working folder"},
 	};
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		cleanup_tree struct tree *tree = empty_tree();
@@ -65,7 +68,7 @@ static void test_failures(void **state)
 	assert_nothing_left();
 }
 
-/* Where TMPDIR cannot be written. */
+/* Where TMPDIR cannot be written, or takes too little. */
 static void test_no_room(void **state)
 {
 	(void)state;
@@ -79,6 +82,23 @@ static void test_no_room(void **state)
 	assert_string_equal(err.message,
 		"/nonexistent/folder: cannot make a working folder: No such file or directory");
 	setenv("TMPDIR", old, 1);
+
+	static const struct item items[] = {{'f', "f", 0644, 1, "more than fits", 0}, {0}};
+	struct rlimit limit;
+	items_to_tree(items, tree);
+	free(steal_ptr(&report));
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	const struct rlimit low = {.rlim_cur = 4, .rlim_max = limit.rlim_max};
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+	int r = run_script(tree, "true", &report, &err);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	signal(SIGXFSZ, SIG_DFL);
+	assert_true(r < 0);
+	assert_int_equal(err.kind, ERROR_OUTPUT);
+	assert_ptr_equal(strstr(err.message, old), err.message);
+	assert_non_null(strstr(err.message, ": /f: cannot make a file of its size"));
+	assert_nothing_left();
 }
 
 static bool is_alive(const char *pid_text)
@@ -111,8 +131,31 @@ static void test_background_process(void **state)
 	time_t start = time(NULL);
 	assert_int_equal(run_script(tree, "sleep 300 & echo $!", &report, &err), 0);
 	assert_true(time(NULL) - start < 60);
-	assert_true(strtol(report, NULL, 10) > 1);
-	assert_true(ends(report));
+	pid_t pid = (pid_t)strtol(report, NULL, 10);
+	assert_true(pid > 1);
+	/* Gone and reaped, so that it is not at work in the folder any more. */
+	assert_int_equal(kill(pid, 0), -1);
+	assert_int_equal(errno, ESRCH);
+}
+
+/* What this program or its caller ignores changes neither the script nor the waiting for it. */
+static void test_ignored_signals(void **state)
+{
+	(void)state;
+	static const int ignored[] = {SIGCHLD, SIGPIPE, SIGXFSZ};
+	cleanup_tree struct tree *tree = empty_tree();
+	cleanup_free char *report = NULL;
+	struct error err = {0};
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		signal(ignored[i], SIG_IGN);
+	int r = run_script(tree, "sed -n 's/^SigIgn:\t//p' /proc/$$/status; exit 3", &report, &err);
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		signal(ignored[i], SIG_DFL);
+	assert_true(r < 0);
+	assert_int_equal(err.status, 3);
+	unsigned long long mask = strtoull(report, NULL, 16);
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		assert_int_equal(mask >> (ignored[i] - 1) & 1, 0);
 }
 
 /* One that left the process group holds the pipes, but nobody waits for it. */
@@ -236,6 +279,7 @@ int main(void)
 		cmocka_unit_test(test_failures),
 		cmocka_unit_test(test_no_room),
 		cmocka_unit_test(test_background_process),
+		cmocka_unit_test(test_ignored_signals),
 		cmocka_unit_test(test_escaped_process),
 		cmocka_unit_test(test_much_output),
 		cmocka_unit_test(test_interrupted),
