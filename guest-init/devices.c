@@ -95,7 +95,7 @@ static int wait_for(int watch, const char *path, struct fault *fault)
  * virtio_console makes its ports from a work queue, some time after the module was loaded; the
  * watch stands before the first look, so that no device can slip between them.
  */
-int devices_wait(struct fault *fault)
+int devices_wait_for(const char *path, struct fault *fault)
 {
 	int watch = inotify_init1(IN_CLOEXEC);
 	if (watch < 0)
@@ -104,9 +104,7 @@ int devices_wait(struct fault *fault)
 	if (r < 0)
 		fault_set_errno(fault, "cannot watch /dev");
 	if (r >= 0)
-		r = wait_for(watch, DEVICE_DISK, fault);
-	if (r >= 0)
-		r = wait_for(watch, DEVICE_CHANNEL, fault);
+		r = wait_for(watch, path, fault);
 	close(watch);
 	return r < 0 ? -1 : 0;
 }

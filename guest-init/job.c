@@ -87,10 +87,13 @@ static int take(struct job *job, int script, struct frame *frame, struct fault *
 	}
 	case FRAME_SCRIPT:
 		return write_script(script, frame, fault);
+	case FRAME_UNPACK:
+		job->kind = JOB_UNPACK;
+		return 0;
 	case FRAME_START:
 		return 1;
 	default:
-		return fault_set(fault, "frame of type %d from the host before the script's start",
+		return fault_set(fault, "frame of type %d from the host before the job's start",
 			(int)frame->type);
 	}
 }
@@ -113,6 +116,8 @@ int job_receive(int channel, struct job *job, struct fault *fault)
 	close(script); /* a script that is open for writing cannot be executed */
 	if (r < 0)
 		return -1;
+	if (job->kind == JOB_UNPACK)
+		return 0;
 	if (job->cwd == NULL)
 		return fault_set(fault, "the host named no working directory");
 	return complete_env(job, fault);

@@ -7,7 +7,10 @@
 
 #include "fault.h"
 
+enum job_kind { JOB_SCRIPT, JOB_UNPACK };
+
 struct job {
+	enum job_kind kind; /* what follows is for JOB_SCRIPT */
 	char *cwd;
 	char **env; /* NULL at the end; the host's, then PATH and HOME as protocol.h has them */
 	size_t env_count;

@@ -1,6 +1,6 @@
 /*
  * The guest's init, process 1: from the kernel's start to power off, in the order of main.
- * Knows nothing of images or layers; the host tells it what to run (protocol.h).
+ * Knows nothing of images or layers; the host tells it what to do (protocol.h).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +14,7 @@
 #include "image.h"
 #include "job.h"
 #include "run.h"
+#include "unpacking.h"
 
 static int say_hello(int channel, struct fault *fault)
 {
@@ -48,6 +49,8 @@ static int work(int channel, struct fault *fault)
 		return -1;
 	if (job_receive(channel, &job, fault) < 0)
 		return -1;
+	if (job.kind == JOB_UNPACK && unpacking_prepare(fault) < 0)
+		return -1;
 	if (run_job(channel, &job, fault) < 0)
 		return -1;
 	return say_bye(channel, fault);
@@ -59,7 +62,7 @@ static int boot(int *channel, struct fault *fault)
 		return -1;
 	if (devices_load_modules(fault) < 0)
 		return -1;
-	if (devices_wait(fault) < 0)
+	if (devices_wait_for(DEVICE_DISK, fault) < 0 || devices_wait_for(DEVICE_CHANNEL, fault) < 0)
 		return -1;
 	*channel = channel_open(fault);
 	return *channel < 0 ? -1 : 0;

@@ -8,7 +8,7 @@
  *	byte 2-3 zero
  *	byte 4-7 length of the payload, at most FRAME_MAX
  *
- * The order of a whole run, host's frames to the right:
+ * The order of a whole run of a script, host's frames to the right:
  *
  *	HELLO
  *	             ENTROPY, CWD, ENV (one a variable), SCRIPT (in parts), START
@@ -25,6 +25,13 @@
  * input. It lies in PROTOCOL_SCRIPT; its `#!` line decides the interpreter, and without one it is
  * the image's /bin/bash, else the image's /bin/sh, else the toolbox's sh, with -e. PATH ends with
  * PROTOCOL_TOOLBOX; HOME is /root where ENV has none.
+ *
+ * The other job is to unpack an image: UNPACK takes the place of CWD, ENV and SCRIPT. Layers are
+ * on the guest's second disk, an ext4 file system for reading only: files as they are in the
+ * image, compressed or not, and the file PROTOCOL_LAYERS, which lists them (unpack/manifest.h).
+ * They are unpacked one over the other into the first disk, an empty ext4 file system. There is
+ * no STDOUT; STDERR is words, FRAME_TEXT_MAX bytes in all at most, why the job failed, and EXIT's
+ * code then one of enum unpack_status.
  */
 #ifndef GUEST_INIT_PROTOCOL_H
 #define GUEST_INIT_PROTOCOL_H
@@ -32,14 +39,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PROTOCOL_VERSION 1
+#define PROTOCOL_VERSION 2
 #define PROTOCOL_PORT "layervm.channel" /* the port's name on the virtio-serial bus */
 #define PROTOCOL_SCRIPT "/dev/.layervm/script"
 #define PROTOCOL_TOOLBOX "/dev/.layervm/bin"
+#define PROTOCOL_LAYERS "layers"
 
 #define FRAME_HEADER_SIZE 8
 #define FRAME_MAX (1u << 20)
-#define FRAME_TEXT_MAX 512 /* for payloads that are words for the user */
+#define FRAME_TEXT_MAX 1024 /* for payloads that are words for the user */
 
 enum frame_type {
 	/* From the guest. */
@@ -59,6 +67,7 @@ enum frame_type {
 	FRAME_START = 68,     /* empty */
 	FRAME_TERMINATE = 69, /* empty: SIGTERM to the script's process group */
 	FRAME_RELEASE = 70,   /* empty */
+	FRAME_UNPACK = 71,    /* empty: the job is to unpack an image */
 };
 
 struct frame_header {
@@ -73,6 +82,13 @@ enum exit_how {
 	EXIT_STATUS = 1,  /* code: the exit status, 0 to 255 */
 	EXIT_SIGNAL = 2,  /* code: the signal, 1 to 64 */
 	EXIT_NOT_RUN = 3, /* code: 126 or 127, as a shell has them */
+};
+
+/* How the unpacking of an image ended. */
+enum unpack_status {
+	UNPACK_DONE = 0,
+	UNPACK_BAD_LAYER = 1, /* a layer is at fault */
+	UNPACK_FAILED = 2,    /* the guest is */
 };
 
 /* What was seen besides. */

@@ -14,13 +14,15 @@
 #include "channel.h"
 #include "image.h"
 #include "script.h"
+#include "task.h"
+#include "unpacking.h"
 
 #define OUTPUT_CHUNK 65536
 
 struct run {
 	int channel;
 	int children; /* signalfd for SIGCHLD */
-	struct script script;
+	struct task task;
 	bool ended;
 	bool full; /* the disk was seen full */
 	struct exit_report report;
@@ -53,7 +55,7 @@ static int forward(struct run *run, int *pipe, enum frame_type type, struct faul
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n < 0)
-		return fault_set_errno(fault, "cannot read the script's output");
+		return fault_set_errno(fault, "cannot read the job's output");
 	if (n == 0) {
 		close(*pipe);
 		*pipe = -1;
@@ -84,7 +86,7 @@ static void note_end(struct run *run, int status)
 	}
 }
 
-/* Reaps what has ended, the script's orphans too: init is the parent of them all. */
+/* Reaps what has ended, the job's orphans too: init is the parent of them all. */
 static void reap(struct run *run, int flags)
 {
 	for (;;) {
@@ -94,7 +96,7 @@ static void reap(struct run *run, int flags)
 			continue;
 		if (pid <= 0)
 			return;
-		if (pid == run->script.pid)
+		if (pid == run->task.pid)
 			note_end(run, status);
 	}
 }
@@ -103,7 +105,7 @@ static int take_children(struct run *run, struct fault *fault)
 {
 	struct signalfd_siginfo info;
 	if (read(run->children, &info, sizeof(info)) < 0 && errno != EAGAIN && errno != EINTR)
-		return fault_set_errno(fault, "cannot wait for the script");
+		return fault_set_errno(fault, "cannot wait for the job's process");
 	reap(run, WNOHANG);
 	return 0;
 }
@@ -114,9 +116,9 @@ static int take_frame(struct run *run, struct fault *fault)
 	if (channel_receive(run->channel, &frame, fault) < 0)
 		return -1;
 	if (frame.type != FRAME_TERMINATE)
-		return fault_set(fault, "frame of type %d from the host while the script runs",
+		return fault_set(fault, "frame of type %d from the host while the job runs",
 			(int)frame.type);
-	kill(-run->script.pid, SIGTERM);
+	kill(-run->task.pid, SIGTERM);
 	return 0;
 }
 
@@ -127,16 +129,14 @@ static int follow(struct run *run, struct fault *fault)
 		struct pollfd fds[COUNT] = {
 			[CHILDREN] = {.fd = run->children, .events = POLLIN},
 			[CHANNEL] = {.fd = run->channel, .events = POLLIN},
-			[OUT] = {.fd = run->script.out, .events = POLLIN},
-			[ERR] = {.fd = run->script.err, .events = POLLIN},
+			[OUT] = {.fd = run->task.out, .events = POLLIN},
+			[ERR] = {.fd = run->task.err, .events = POLLIN},
 		};
 		if (poll(fds, COUNT, -1) < 0 && errno != EINTR)
-			return fault_set_errno(fault, "cannot wait for the script");
-		if (fds[OUT].revents != 0 &&
-			forward(run, &run->script.out, FRAME_STDOUT, fault) < 0)
+			return fault_set_errno(fault, "cannot wait for the job's process");
+		if (fds[OUT].revents != 0 && forward(run, &run->task.out, FRAME_STDOUT, fault) < 0)
 			return -1;
-		if (fds[ERR].revents != 0 &&
-			forward(run, &run->script.err, FRAME_STDERR, fault) < 0)
+		if (fds[ERR].revents != 0 && forward(run, &run->task.err, FRAME_STDERR, fault) < 0)
 			return -1;
 		if (fds[CHANNEL].revents != 0 && take_frame(run, fault) < 0)
 			return -1;
@@ -150,11 +150,11 @@ static int send_exit(struct run *run, struct fault *fault)
 {
 	uint8_t payload[EXIT_REPORT_SIZE + FRAME_TEXT_MAX];
 	size_t words = 0;
-	if (run->script.refused != 0) {
+	if (run->task.refused != 0) {
 		run->report.how = EXIT_NOT_RUN;
-		run->report.code = run->script.refused;
-		words = strlen(run->script.reason.text);
-		memcpy(payload + EXIT_REPORT_SIZE, run->script.reason.text, words);
+		run->report.code = run->task.refused;
+		words = strlen(run->task.reason.text);
+		memcpy(payload + EXIT_REPORT_SIZE, run->task.reason.text, words);
 	}
 	if (run->full)
 		run->report.flags |= EXIT_FLAG_DISK_FULL;
@@ -175,9 +175,11 @@ int run_job(int channel, const struct job *job, struct fault *fault)
 	if (run.children < 0)
 		return fault_set_errno(fault, "cannot wait for processes");
 
-	if (script_start(job, &run.script, fault) < 0)
+	const struct task_program *program =
+		job->kind == JOB_UNPACK ? &unpacking_program : &script_program;
+	if (task_start(program, job, &run.task, fault) < 0)
 		return -1;
-	if (run.script.refused == 0 && channel_send(channel, FRAME_STARTED, NULL, 0, fault) < 0)
+	if (run.task.refused == 0 && channel_send(channel, FRAME_STARTED, NULL, 0, fault) < 0)
 		return -1;
 	if (follow(&run, fault) < 0)
 		return -1;
@@ -185,8 +187,8 @@ int run_job(int channel, const struct job *job, struct fault *fault)
 	run.full = run.full || image_full();
 	kill(-1, SIGKILL);
 	reap(&run, 0);
-	if (drain(&run, &run.script.out, FRAME_STDOUT, fault) < 0 ||
-		drain(&run, &run.script.err, FRAME_STDERR, fault) < 0)
+	if (drain(&run, &run.task.out, FRAME_STDOUT, fault) < 0 ||
+		drain(&run, &run.task.err, FRAME_STDERR, fault) < 0)
 		return -1;
 	run.report.oom_kills = count_oom_kills() - oom_kills;
 	return send_exit(&run, fault);

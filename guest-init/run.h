@@ -1,4 +1,4 @@
-/* The script from its start to the end of the last process. */
+/* The job from its start to the end of the last process. */
 #ifndef GUEST_INIT_RUN_H
 #define GUEST_INIT_RUN_H
 
@@ -6,8 +6,8 @@
 #include "job.h"
 
 /*
- * Runs the job's script, sends its output as it comes, obeys TERMINATE, ends every process that
- * is left when the script ends, and sends EXIT.
+ * Runs the job's program, sends its output as it comes, obeys TERMINATE, ends every process that
+ * is left when it ends, and sends EXIT.
  */
 int run_job(int channel, const struct job *job, struct fault *fault);
 

@@ -12,12 +12,19 @@
 #define CONSOLE_LINES 15
 #define MESSAGE_LINES 3
 #define HOST_FULL_BYTES (1u << 20)
+#define END_WORDS_SIZE 64
 #define MEMORY_LEAST_MIB 96 /* with less the kernel finds no room to unpack itself, and resets */
 
 static const char *signal_name(int number)
 {
 	const char *name = sigabbrev_np(number);
 	return name != NULL ? name : "RT";
+}
+
+/* What the guest does, at the beginning of a sentence. */
+static const char *job_name(const struct session *session)
+{
+	return session->job->kind == VM_JOB_UNPACK ? "the unpacking of the layers" : "the script";
 }
 
 int ending_status(const struct session *session)
@@ -61,11 +68,23 @@ static int judge_disk(const struct machine *machine, const char *words,
 	return error_set(err, ERROR_GUEST, EIO, "the guest: %s", words);
 }
 
+/* How the job's process ended, as the end of a sentence. */
+static const char *end_words(const struct exit_report *exit, char words[static END_WORDS_SIZE])
+{
+	if (exit->how == EXIT_SIGNAL)
+		snprintf(words, END_WORDS_SIZE, "was ended by signal %u (SIG%s)", exit->code,
+			signal_name((int)exit->code));
+	else
+		snprintf(words, END_WORDS_SIZE, "ended with status %u", exit->code);
+	return words;
+}
+
 static int judge_script(const struct session *session, const struct vm_options *options,
 	struct report *report, struct error *err)
 {
-	char how[64];
+	char words[END_WORDS_SIZE];
 	const struct exit_report *exit = &session->exit;
+	const char *how = end_words(exit, words);
 	int status = ending_status(session);
 	if (exit->how == EXIT_NOT_RUN) {
 		error_set(
@@ -73,12 +92,6 @@ static int judge_script(const struct session *session, const struct vm_options *
 		err->status = status;
 		return -ENOEXEC;
 	}
-	if (exit->how == EXIT_SIGNAL)
-		snprintf(how, sizeof(how), "was ended by signal %u (SIG%s)", exit->code,
-			signal_name((int)exit->code));
-	else
-		snprintf(how, sizeof(how), "ended with status %u", exit->code);
-
 	if (status == 0) {
 		if (exit->oom_kills != 0)
 			report_warning(report,
@@ -102,17 +115,64 @@ static int judge_script(const struct session *session, const struct vm_options *
 	return -ECANCELED;
 }
 
+static int judge_unpacking(
+	const struct session *session, const struct vm_options *options, struct error *err)
+{
+	char words[END_WORDS_SIZE];
+	const struct exit_report *exit = &session->exit;
+	const char *colon = session->words[0] != '\0' ? ": " : "";
+	bool status = exit->how == EXIT_STATUS;
+	if (exit->how == EXIT_NOT_RUN)
+		return error_set(err, ERROR_GUEST, ENOEXEC, "the layers cannot be unpacked: %s",
+			session->words);
+	if (status && exit->code == UNPACK_DONE)
+		return 0;
+	if (exit->oom_kills != 0)
+		return error_set(err, ERROR_MEMORY, ENOMEM,
+			"the unpacking of the layers %s after the guest ran out of its %u MiB of "
+			"memory; raise buildVMMemorySize (--memory)",
+			end_words(exit, words), options->memory_mib);
+	if (exit->flags & EXIT_FLAG_DISK_FULL)
+		return error_set(err, ERROR_DISK_FULL, ENOSPC,
+			"the guest's disk was full before all layers were unpacked; raise "
+			"diskSize%s%s",
+			colon, session->words);
+	if (status && exit->code == UNPACK_BAD_LAYER)
+		return error_set(err, ERROR_INPUT, EINVAL, "%s", session->words);
+	if (status && exit->code == UNPACK_FAILED)
+		return error_set(
+			err, ERROR_GUEST, EIO, "the layers cannot be unpacked: %s", session->words);
+	return error_set(err, ERROR_GUEST, EIO, "the unpacking of the layers %s%s%s",
+		end_words(exit, words), colon, session->words);
+}
+
+static int judge_job(const struct session *session, const struct vm_options *options,
+	struct report *report, struct error *err)
+{
+	switch (session->job->kind) {
+	case VM_JOB_SCRIPT:
+		break;
+	case VM_JOB_UNPACK:
+		return judge_unpacking(session, options, err);
+	}
+	return judge_script(session, options, report, err);
+}
+
 /* The guest ended before its init was done, and QEMU is well: the console tells why. */
 static int judge_guest_end(const struct machine *machine, const struct session *session,
 	const struct vm_options *options, struct report *report, struct error *err)
 {
-	static const char *const when[] = {
+	const char *when[] = {
 		[SESSION_BOOTING] = "while it booted",
 		[SESSION_STARTING] = "before the script's start",
 		[SESSION_RUNNING] = "while the script ran",
 		[SESSION_ENDING] = "before its disk was unmounted",
 		[SESSION_OVER] = "after its last frame",
 	};
+	if (session->job->kind == VM_JOB_UNPACK) {
+		when[SESSION_STARTING] = "before it unpacked the layers";
+		when[SESSION_RUNNING] = "while it unpacked the layers";
+	}
 	show_console(machine, report);
 	cleanup_free char *panic = ring_find(&machine->console_text, "Kernel panic - ");
 	cleanup_free char *init = ring_find(&machine->console_text, "layervm init: ");
@@ -156,8 +216,8 @@ static int judge_timeout(
 	const struct session *session, const struct vm_options *options, struct error *err)
 {
 	return error_set(err, ERROR_TIMEOUT, ETIMEDOUT,
-		"%s not done after the %u seconds of the time limit (--timeout)",
-		session->stage < SESSION_RUNNING ? "the guest's start was" : "the script was",
+		"%s was not done after the %u seconds of the time limit (--timeout)",
+		session->stage < SESSION_RUNNING ? "the guest's start" : job_name(session),
 		options->timeout);
 }
 
@@ -200,5 +260,5 @@ int ending_judge(const struct machine *machine, const struct session *session,
 		return judge_guest_end(machine, session, options, report, err);
 	if (session->disk[0] != '\0')
 		return judge_disk(machine, session->disk, options, report, err);
-	return judge_script(session, options, report, err);
+	return judge_job(session, options, report, err);
 }

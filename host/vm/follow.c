@@ -35,7 +35,7 @@ static void stop(struct follow *f, enum machine_stop why)
 	f->over = true;
 }
 
-/* Ends the run for a reason, but gives a script that runs the time to end itself. */
+/* Ends the run for a reason, but gives a job that runs the time to end itself. */
 static void stop_gently(struct follow *f, enum machine_stop why)
 {
 	if (f->session->stage != SESSION_RUNNING) {
@@ -58,12 +58,12 @@ static void note_stage(struct follow *f, enum session_stage before)
 	if (before == SESSION_BOOTING && stage > SESSION_BOOTING)
 		m->hello = now;
 	if (before < SESSION_RUNNING && stage >= SESSION_RUNNING)
-		m->script_start = now;
+		m->job_start = now;
 	if (before < SESSION_ENDING && stage >= SESSION_ENDING)
-		m->script_end = now;
+		m->job_end = now;
 	if (before < SESSION_OVER && stage == SESSION_OVER)
 		f->end_limit = now + MACHINE_END_SECONDS * 1000;
-	/* A script that was told to end has ended, and a guest whose init failed is of no use. */
+	/* A job that was told to end has ended, and a guest whose init failed is of no use. */
 	if ((m->stop != STOP_NONE && stage >= SESSION_ENDING) || f->session->failed)
 		f->over = true;
 }

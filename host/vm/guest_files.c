@@ -11,16 +11,19 @@
 
 #define KERNEL "vmlinuz"
 #define INITRD "initramfs.cpio"
+#define UNPACK_INITRD "unpack.cpio"
 
-/* Takes the files of a folder where both are there. */
+/* Takes the files of a folder where all are there. */
 static bool take_folder(struct guest_files *files, const char *folder)
 {
 	cleanup_free char *kernel = xasprintf("%s/" KERNEL, folder);
 	cleanup_free char *initrd = xasprintf("%s/" INITRD, folder);
-	if (access(kernel, R_OK) < 0 || access(initrd, R_OK) < 0)
+	cleanup_free char *unpack_initrd = xasprintf("%s/" UNPACK_INITRD, folder);
+	if (access(kernel, R_OK) < 0 || access(initrd, R_OK) < 0 || access(unpack_initrd, R_OK) < 0)
 		return false;
 	files->kernel = steal_ptr(&kernel);
 	files->initrd = steal_ptr(&initrd);
+	files->unpack_initrd = steal_ptr(&unpack_initrd);
 	return true;
 }
 
@@ -48,7 +51,7 @@ int guest_files_find(struct guest_files *files, struct error *err)
 			return 0;
 		return error_set(err, ERROR_INTERNAL, ENOENT,
 			"LAYERVM_GUEST_DIR is %s, which does not hold readable files " KERNEL
-			" and " INITRD,
+			", " INITRD " and " UNPACK_INITRD,
 			chosen);
 	}
 	int r = read_program_folder(program, err);
@@ -59,8 +62,9 @@ int guest_files_find(struct guest_files *files, struct error *err)
 	if (take_folder(files, installed) || take_folder(files, built))
 		return 0;
 	return error_set(err, ERROR_INTERNAL, ENOENT,
-		"the guest's files " KERNEL " and " INITRD " are neither in %s nor in %s: run "
-		"scripts/setup and build again, or name their folder in LAYERVM_GUEST_DIR",
+		"the guest's files " KERNEL ", " INITRD " and " UNPACK_INITRD
+		" are neither in %s nor in %s: run scripts/setup and build again, or name their "
+		"folder in LAYERVM_GUEST_DIR",
 		installed, built);
 }
 
@@ -68,5 +72,6 @@ void guest_files_free(struct guest_files *files)
 {
 	free(files->kernel);
 	free(files->initrd);
+	free(files->unpack_initrd);
 	*files = (struct guest_files){0};
 }

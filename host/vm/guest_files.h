@@ -1,12 +1,13 @@
-/* Where the guest's kernel and initramfs are on this machine. */
+/* Where the guest's kernel and its initramfs files are on this machine. */
 #ifndef LAYERVM_VM_GUEST_FILES_H
 #define LAYERVM_VM_GUEST_FILES_H
 
 #include "support/error.h"
 
 struct guest_files {
-	char *kernel; /* paths */
-	char *initrd;
+	char *kernel;        /* paths */
+	char *initrd;        /* for scripts */
+	char *unpack_initrd; /* for VM_JOB_UNPACK */
 };
 
 /*

@@ -23,7 +23,7 @@ enum machine_stop {
 
 #define MACHINE_BOOT_SECONDS_KVM 30  /* a fast machine takes less than one */
 #define MACHINE_BOOT_SECONDS_TCG 180 /* a slow machine takes some ten */
-#define MACHINE_GRACE_SECONDS 5      /* from SIGTERM to the script, to the end of QEMU */
+#define MACHINE_GRACE_SECONDS 5      /* from SIGTERM to the job, to the end of QEMU */
 #define MACHINE_END_SECONDS 60       /* QEMU writes its tables to the overlay */
 
 struct machine {
@@ -42,8 +42,8 @@ struct machine {
 
 	int64_t start; /* milliseconds of the monotonic clock */
 	int64_t hello; /* 0: it never came */
-	int64_t script_start;
-	int64_t script_end;
+	int64_t job_start;
+	int64_t job_end;
 };
 
 /* Starts QEMU. accel: VM_ACCEL_KVM or VM_ACCEL_TCG. The caller frees machine by machine_free. */

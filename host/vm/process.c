@@ -78,24 +78,24 @@ static void reset_signals(void)
 }
 
 /* Puts the descriptors where they belong: first all out of the way, then each to its number. */
-static int place_fds(const int fds[static PROCESS_FDS], int *report)
+static int place_fds(const int *fds, int count, int *report)
 {
-	int moved[PROCESS_FDS];
-	for (int i = 0; i < PROCESS_FDS; i++) {
-		moved[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, PROCESS_FDS + 1);
+	int moved[PROCESS_FDS_MAX];
+	for (int i = 0; i < count; i++) {
+		moved[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, count + 1);
 		if (moved[i] < 0)
 			return errno;
 	}
-	*report = fcntl(*report, F_DUPFD_CLOEXEC, PROCESS_FDS + 1);
+	*report = fcntl(*report, F_DUPFD_CLOEXEC, count + 1);
 	if (*report < 0)
 		return errno;
-	for (int i = 0; i < PROCESS_FDS; i++)
+	for (int i = 0; i < count; i++)
 		if (dup2(moved[i], i) < 0)
 			return errno;
-	if (dup3(*report, PROCESS_FDS, O_CLOEXEC) < 0)
+	if (dup3(*report, count, O_CLOEXEC) < 0)
 		return errno;
-	*report = PROCESS_FDS;
-	return close_range(PROCESS_FDS + 1, ~0U, 0) < 0 ? errno : 0;
+	*report = count;
+	return close_range((unsigned)count + 1, ~0U, 0) < 0 ? errno : 0;
 }
 
 static int become(
@@ -109,7 +109,7 @@ static int become(
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setpgid(0, 0) < 0)
 		return errno;
 	reset_signals();
-	int code = place_fds(options->fds, report);
+	int code = place_fds(options->fds, (int)options->fd_count, report);
 	if (code == 0)
 		code = set_limits(options->file_limit);
 	if (code != 0)

@@ -5,18 +5,20 @@
 #ifndef LAYERVM_VM_PROCESS_H
 #define LAYERVM_VM_PROCESS_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "support/error.h"
 
-#define PROCESS_FDS 7 /* descriptors 0 to 6 */
+#define PROCESS_FDS_MAX 16
 
 struct process_options {
-	const char *program;  /* found on PATH where it has no '/' */
-	char *const *argv;    /* NULL at the end */
-	int fds[PROCESS_FDS]; /* what descriptor number i is there; they stay open here */
-	uint64_t file_limit;  /* bytes, the longest that a file may become */
+	const char *program;      /* found on PATH where it has no '/' */
+	char *const *argv;        /* NULL at the end */
+	int fds[PROCESS_FDS_MAX]; /* what descriptor number i is there; they stay open here */
+	size_t fd_count;          /* of them, at least the 3 standard ones */
+	uint64_t file_limit;      /* bytes, the longest that a file may become */
 };
 
 struct process {

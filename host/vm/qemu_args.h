@@ -13,7 +13,7 @@ enum qemu_fd {
 	QEMU_FD_CONSOLE = 4, /* socket: the guest's serial port */
 	QEMU_FD_DISK = 5,    /* the base, for reading only */
 	QEMU_FD_OVERLAY = 6, /* the overlay, for reading and writing */
-	QEMU_FD_END = 7,
+	QEMU_FD_FURTHER = 7, /* the first of the further disks, for reading only */
 };
 
 struct qemu_args {
@@ -24,7 +24,8 @@ struct qemu_args {
 
 /*
  * Writes the arguments for a run. accel: VM_ACCEL_KVM or VM_ACCEL_TCG. Fails with ERROR_SPEC where
- * memory or cpus is 0. The caller frees the result with qemu_args_free.
+ * memory or cpus is 0, with ERROR_INTERNAL where there are more than VM_FURTHER_MAX disks. The
+ * caller frees the result with qemu_args_free.
  */
 int qemu_args_make(struct qemu_args *args, const struct vm_options *options, enum vm_accel accel,
 	struct error *err);

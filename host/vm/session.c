@@ -16,11 +16,11 @@ static const char *stage_name(enum session_stage stage)
 	case SESSION_BOOTING:
 		return "while it boots";
 	case SESSION_STARTING:
-		return "before the script's start";
+		return "before the job's start";
 	case SESSION_RUNNING:
-		return "while the script runs";
+		return "while the job runs";
 	case SESSION_ENDING:
-		return "after the script's end";
+		return "after the job's end";
 	case SESSION_OVER:
 		return "after its last frame";
 	}
@@ -29,6 +29,8 @@ static const char *stage_name(enum session_stage stage)
 
 int session_check_job(const struct vm_job *job, struct error *err)
 {
+	if (job->kind != VM_JOB_SCRIPT)
+		return 0;
 	for (size_t i = 0; job->env[i] != NULL; i++) {
 		size_t key = strcspn(job->env[i], "=");
 		if (key == 0 || job->env[i][key] != '=')
@@ -57,13 +59,9 @@ static void put_frame(
 	buffer_add(&session->to, payload, len);
 }
 
-static int put_job(struct session *session, struct error *err)
+static void put_script(struct session *session)
 {
 	const struct vm_job *job = session->job;
-	uint8_t entropy[ENTROPY_SIZE];
-	if (getrandom(entropy, sizeof(entropy), 0) != (ssize_t)sizeof(entropy))
-		return error_set_errno(err, ERROR_INTERNAL, "cannot get random bytes");
-	put_frame(session, FRAME_ENTROPY, entropy, sizeof(entropy));
 	put_frame(session, FRAME_CWD, job->cwd, strlen(job->cwd));
 	for (size_t i = 0; job->env[i] != NULL; i++)
 		put_frame(session, FRAME_ENV, job->env[i], strlen(job->env[i]));
@@ -73,6 +71,22 @@ static int put_job(struct session *session, struct error *err)
 			part = FRAME_MAX;
 		put_frame(session, FRAME_SCRIPT, (const char *)job->script + done, part);
 		done += part;
+	}
+}
+
+static int put_job(struct session *session, struct error *err)
+{
+	uint8_t entropy[ENTROPY_SIZE];
+	if (getrandom(entropy, sizeof(entropy), 0) != (ssize_t)sizeof(entropy))
+		return error_set_errno(err, ERROR_INTERNAL, "cannot get random bytes");
+	put_frame(session, FRAME_ENTROPY, entropy, sizeof(entropy));
+	switch (session->job->kind) {
+	case VM_JOB_SCRIPT:
+		put_script(session);
+		break;
+	case VM_JOB_UNPACK:
+		put_frame(session, FRAME_UNPACK, NULL, 0);
+		break;
 	}
 	put_frame(session, FRAME_START, NULL, 0);
 	return 0;
@@ -96,23 +110,33 @@ static int take_output(struct session *session, bool from_stderr, const uint8_t 
 	return 0;
 }
 
-/* Copies words of the guest; they are made harmless where an error_set shows them. */
+/* Adds words of the guest; they are made harmless where an error_set shows them. */
 static int take_words(char *to, const uint8_t *data, size_t len, struct error *err)
 {
-	if (len > FRAME_TEXT_MAX)
+	size_t have = strlen(to);
+	if (len > FRAME_TEXT_MAX - have)
 		return error_set(err, ERROR_GUEST, EPROTO,
-			"the guest sent a message of %zu bytes, at most %d are expected", len,
-			FRAME_TEXT_MAX);
-	memcpy(to, data, len);
-	to[len] = '\0';
+			"the guest sent a message of %zu bytes, at most %d are expected",
+			have + len, FRAME_TEXT_MAX);
+	memcpy(to + have, data, len);
+	to[have + len] = '\0';
 	return 0;
+}
+
+/* Why layers could not be unpacked. A piece without a first byte would go on for ever. */
+static int take_reason(struct session *session, const uint8_t *data, size_t len, struct error *err)
+{
+	if (len == 0 || data[0] == '\0')
+		return error_set(err, ERROR_GUEST, EPROTO,
+			"the guest sent an empty message, which its init never does");
+	return take_words(session->words, data, len, err);
 }
 
 static int take_exit(struct session *session, const uint8_t *data, size_t len, struct error *err)
 {
 	if (len < EXIT_REPORT_SIZE)
 		return error_set(err, ERROR_GUEST, EPROTO,
-			"the guest's report of the script's end has %zu bytes, at least %d are "
+			"the guest's report of the job's end has %zu bytes, at least %d are "
 			"expected",
 			len, EXIT_REPORT_SIZE);
 	struct exit_report exit = exit_report_get(data);
@@ -133,7 +157,7 @@ static int take_exit(struct session *session, const uint8_t *data, size_t len, s
 	}
 	if (!sound)
 		return error_set(err, ERROR_GUEST, EPROTO,
-			"the guest's report of the script's end makes no sense: kind %u, code %u",
+			"the guest's report of the job's end makes no sense: kind %u, code %u",
 			exit.how, exit.code);
 	session->exit = exit;
 	session->stage = SESSION_ENDING;
@@ -173,6 +197,10 @@ static int take_frame(
 	case FRAME_STDERR:
 		if (stage != SESSION_RUNNING)
 			break;
+		if (session->job->kind == VM_JOB_UNPACK && type == FRAME_STDOUT)
+			break;
+		if (session->job->kind == VM_JOB_UNPACK)
+			return take_reason(session, data, len, err);
 		return take_output(session, type == FRAME_STDERR, data, len, err);
 	case FRAME_EXIT:
 		if (stage != SESSION_STARTING && stage != SESSION_RUNNING)

@@ -18,7 +18,7 @@
 enum session_stage {
 	SESSION_BOOTING,  /* no HELLO yet */
 	SESSION_STARTING, /* the job was given */
-	SESSION_RUNNING,  /* the script runs */
+	SESSION_RUNNING,  /* the script runs, or the layers are being unpacked */
 	SESSION_ENDING,   /* EXIT came: the disk is being unmounted */
 	SESSION_OVER,     /* BYE or FAILURE came: the guest may be switched off */
 };
@@ -33,7 +33,7 @@ struct session {
 	struct buffer to;                 /* for the guest; the caller sends and consumes it */
 	struct buffer from;               /* the part of a frame that came so far */
 	struct exit_report exit;          /* from SESSION_ENDING on; all zero: init failed before */
-	char words[FRAME_TEXT_MAX + 1];   /* EXIT's words */
+	char words[FRAME_TEXT_MAX + 1];   /* EXIT's words, or STDERR's of VM_JOB_UNPACK */
 	char failure[FRAME_TEXT_MAX + 1]; /* FAILURE's words */
 	char disk[FRAME_TEXT_MAX + 1];    /* BYE's words; empty: unmounted cleanly */
 	bool failed;                      /* FAILURE came */
@@ -49,7 +49,7 @@ int session_check_job(const struct vm_job *job, struct error *err);
  */
 int session_receive(struct session *session, const void *data, size_t len, struct error *err);
 
-/* Asks the guest to end the script by SIGTERM. Only in SESSION_RUNNING. */
+/* Asks the guest to end the job by SIGTERM. Only in SESSION_RUNNING. */
 void session_terminate(struct session *session);
 
 /* Frees what the session holds. */

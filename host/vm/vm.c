@@ -63,7 +63,7 @@ static int run_once(const struct vm_options *options, const struct vm_job *job,
 		return r;
 	*came_up = session.stage != SESSION_BOOTING;
 	outcome->boot_seconds = seconds_between(machine->start, machine->hello);
-	outcome->run_seconds = seconds_between(machine->script_start, machine->script_end);
+	outcome->run_seconds = seconds_between(machine->job_start, machine->job_end);
 	outcome->exit_status = ending_status(&session);
 	return ending_judge(machine, &session, options, report, err);
 }

@@ -85,7 +85,7 @@ static void test_arguments(void **state)
 			"-smp\n2\n-m\n300M\n-kernel\n/k,1\n-initrd\n/i 2\n-append\n"
 			"console=ttyS0 quiet panic=-1 oops=panic random.trust_cpu=on "
 			"mitigations=off cryptomgr.notests noreplace-smp 8250.nr_uarts=1 "
-			"rcupdate.rcu_expedited=1\n"
+			"rcupdate.rcu_expedited=1 no_timer_check\n"
 			"-chardev\nsocket,id=console,fd=4\n-serial\nchardev:console\n"
 			"-chardev\nsocket,id=channel,fd=3\n"
 			"-device\nvirtio-serial-pci,disable-legacy=on\n"
@@ -109,6 +109,40 @@ static void test_arguments(void **state)
 		cleanup_free char *got = buffer_steal_text(&lines);
 		assert_string_equal(got, expected);
 	}
+}
+
+/* Further disks come after the first one, at the end, so that the guest names them in order. */
+static void test_arguments_further_disks(void **state)
+{
+	static const int disks[VM_FURTHER_MAX + 1] = {40, 41};
+	static const char file_0[] = "driver=file,node-name=further-file-0,"
+				     "filename=/dev/fdset/7,locking=off,read-only=on";
+	static const char file_1[] = "driver=file,node-name=further-file-1,"
+				     "filename=/dev/fdset/8,locking=off,read-only=on";
+	static const char *const added[] = {"-add-fd", "fd=7,set=7", "-blockdev", file_0,
+		"-blockdev", "driver=raw,node-name=further-0,file=further-file-0,read-only=on",
+		"-device", "virtio-blk-pci,drive=further-0,disable-legacy=on", "-add-fd",
+		"fd=8,set=8", "-blockdev", file_1, "-blockdev",
+		"driver=raw,node-name=further-1,file=further-file-1,read-only=on", "-device",
+		"virtio-blk-pci,drive=further-1,disable-legacy=on"};
+	struct error err;
+	struct vm_options options = plain_options;
+	cleanup_qemu_args struct qemu_args plain = {0};
+	cleanup_qemu_args struct qemu_args args = {0};
+	struct qemu_args none;
+	(void)state;
+	options.further = disks;
+	options.further_count = 2;
+	assert_int_equal(qemu_args_make(&plain, &plain_options, VM_ACCEL_TCG, &err), 0);
+	assert_int_equal(qemu_args_make(&args, &options, VM_ACCEL_TCG, &err), 0);
+	assert_int_equal(args.count, plain.count + COUNT(added));
+	for (size_t i = 0; i < plain.count; i++)
+		assert_string_equal(args.argv[i], plain.argv[i]);
+	for (size_t i = 0; i < COUNT(added); i++)
+		assert_string_equal(args.argv[plain.count + i], added[i]);
+	options.further_count = VM_FURTHER_MAX + 1;
+	assert_int_equal(qemu_args_make(&none, &options, VM_ACCEL_TCG, &err), -E2BIG);
+	assert_int_equal(err.kind, ERROR_INTERNAL);
 }
 
 static void test_arguments_refused(void **state)
@@ -236,13 +270,18 @@ static void test_guest_files(void **state)
 	assert_int_equal(err.kind, ERROR_INTERNAL);
 	assert_non_null(strstr(err.message, folder));
 	make_file(folder, "initramfs.cpio");
+	assert_int_equal(guest_files_find(&files, &err), -ENOENT);
+	make_file(folder, "unpack.cpio");
 	assert_int_equal(guest_files_find(&files, &err), 0);
 	cleanup_free char *kernel = xasprintf("%s/vmlinuz", folder);
 	cleanup_free char *initrd = xasprintf("%s/initramfs.cpio", folder);
+	cleanup_free char *unpack_initrd = xasprintf("%s/unpack.cpio", folder);
 	assert_string_equal(files.kernel, kernel);
 	assert_string_equal(files.initrd, initrd);
+	assert_string_equal(files.unpack_initrd, unpack_initrd);
 	remove_file(folder, "vmlinuz");
 	remove_file(folder, "initramfs.cpio");
+	remove_file(folder, "unpack.cpio");
 	assert_return_code(rmdir(folder), errno);
 
 	/* Beside a test program there are none. */
@@ -258,6 +297,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_arguments),
+		cmocka_unit_test(test_arguments_further_disks),
 		cmocka_unit_test(test_arguments_refused),
 		cmocka_unit_test(test_ring_keeps_the_end),
 		cmocka_unit_test(test_ring_tail),

@@ -62,11 +62,13 @@ static char *make_fake(const char *name)
 	return steal_ptr(&path);
 }
 
-/* Runs a program as QEMU, reporting to fd. */
+/* Runs a program as QEMU, reporting to fd. Fakes named so are of the other job. */
 static void run_program(const char *program, unsigned timeout, int fd, struct result *result)
 {
 	static const char *const env[] = {"A=b", NULL};
-	static const struct vm_job job = {
+	const struct vm_job job = {
+		.kind = strstr(program, FAKE_PREFIX "unpack-") != NULL ? VM_JOB_UNPACK
+								       : VM_JOB_SCRIPT,
 		.script = "echo hi\n",
 		.script_len = 8,
 		.env = env,
@@ -78,6 +80,8 @@ static void run_program(const char *program, unsigned timeout, int fd, struct re
 	assert_true(disk >= 0 && overlay >= 0);
 	assert_return_code(ftruncate(disk, DISK_SIZE), errno);
 	const struct vm_options options = {
+		.further = &disk,
+		.further_count = job.kind == VM_JOB_UNPACK ? 1 : 0,
 		.qemu = program,
 		.kernel = "vmlinuz",
 		.initrd = "initramfs.cpio",
@@ -195,9 +199,28 @@ static const struct row rows[] = {
 		"syncing: System is deadlocked on memory); raise buildVMMemorySize (--memory)",
 		"deadlocked"},
 	{"version", ERROR_GUEST, 0,
-		"the guest's init speaks version 9 of the protocol, version 1 is expected: layervm "
+		"the guest's init speaks version 9 of the protocol, version 2 is expected: layervm "
 		"and its guest files do not belong together",
 		NULL},
+	{"unpack-done", 0, 0, NULL, NULL},
+	{"unpack-layer", ERROR_INPUT, 1, "layer 1 of 2: x\\x0a: bad", NULL},
+	{"unpack-guest", ERROR_GUEST, 2, "the layers cannot be unpacked: no locale", NULL},
+	{"unpack-full", ERROR_DISK_FULL, 2,
+		"the guest's disk was full before all layers were unpacked; raise diskSize: layer "
+		"1",
+		NULL},
+	{"unpack-oom", ERROR_MEMORY, 137,
+		"the unpacking of the layers was ended by signal 9 (SIGKILL) after the guest ran "
+		"out of its 256 MiB of memory; raise buildVMMemorySize (--memory)",
+		NULL},
+	{"unpack-signal", ERROR_GUEST, 139,
+		"the unpacking of the layers was ended by signal 11 (SIGSEGV)", NULL},
+	{"unpack-abort", ERROR_GUEST, 125,
+		"the unpacking of the layers ended with status 125: broken", NULL},
+	{"unpack-not-run", ERROR_GUEST, 127, "the layers cannot be unpacked: no such thing", NULL},
+	{"unpack-further", ERROR_INPUT, 1, "fds 0 1 2 3 4 5 6 7, further 0", NULL},
+	{"unpack-reset", ERROR_GUEST, 0,
+		"the guest was switched off or reset while it unpacked the layers", NULL},
 	{"flood", ERROR_LIMIT, 0,
 		"the script wrote more than the 1000000 bytes of output that are accepted; have it "
 		"write to a file or /dev/null",

@@ -152,6 +152,69 @@ static void test_session_in_pieces(void **state)
 	}
 }
 
+static const struct vm_job unpack_job = {.kind = VM_JOB_UNPACK};
+
+/* The other job: nothing but UNPACK is sent for it, and STDERR in pieces is kept as words. */
+static void test_session_unpack(void **state)
+{
+	uint8_t entropy[64] = {0};
+	struct error err;
+	cleanup_buffer struct buffer run = {0};
+	cleanup_buffer struct buffer expected = {0};
+	cleanup_session struct session session = {.job = &unpack_job};
+	(void)state;
+	assert_int_equal(session_check_job(&unpack_job, &err), 0);
+	add_frame(&run, FRAME_HELLO, "6.1", 3);
+	add_frame(&run, FRAME_STARTED, NULL, 0);
+	add_frame(&run, FRAME_STDERR, "layer 1", 7);
+	add_frame(&run, FRAME_STDERR, " of 2: x", 8);
+	add_exit(&run, EXIT_STATUS, UNPACK_BAD_LAYER, "");
+	add_frame(&run, FRAME_BYE, NULL, 0);
+	assert_int_equal(session_receive(&session, run.data, run.len, &err), 0);
+	assert_int_equal(session.stage, SESSION_OVER);
+	assert_string_equal(session.words, "layer 1 of 2: x");
+	assert_int_equal(session.logged, 0);
+	add_frame(&expected, FRAME_ENTROPY, entropy, sizeof(entropy));
+	add_frame(&expected, FRAME_UNPACK, NULL, 0);
+	add_frame(&expected, FRAME_START, NULL, 0);
+	add_frame(&expected, FRAME_RELEASE, NULL, 0);
+	assert_int_equal(session.to.len, expected.len);
+	memset(session.to.data + FRAME_HEADER_SIZE, 0, sizeof(entropy));
+	assert_memory_equal(session.to.data, expected.data, expected.len);
+}
+
+static void test_session_unpack_refuses(void **state)
+{
+	static const char words[FRAME_TEXT_MAX] = {[0 ... FRAME_TEXT_MAX - 1] = 'w'};
+	static const struct {
+		enum frame_type type;
+		const char *payload;
+		size_t len;
+		const char *part;
+	} rows[] = {
+		{FRAME_STDOUT, "x", 1, "frame of type 3 and length 1 while the job runs"},
+		{FRAME_STDERR, "", 0, "an empty message"},
+		{FRAME_STDERR, "\0x", 2, "an empty message"},
+		{FRAME_STDERR, words, sizeof(words), "a message of 1025 bytes, at most 1024"},
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct error err = {0};
+		cleanup_buffer struct buffer run = {0};
+		cleanup_session struct session session = {.job = &unpack_job};
+		add_frame(&run, FRAME_HELLO, NULL, 0);
+		add_frame(&run, FRAME_STARTED, NULL, 0);
+		add_frame(&run, FRAME_STDERR, "w", 1);
+		assert_int_equal(session_receive(&session, run.data, run.len, &err), 0);
+		run.len = 0;
+		add_frame(&run, rows[i].type, rows[i].payload, rows[i].len);
+		assert_true(session_receive(&session, run.data, run.len, &err) < 0);
+		assert_int_equal(err.kind, ERROR_GUEST);
+		if (strstr(err.message, rows[i].part) == NULL)
+			fail_msg("%zu: %s", i, err.message);
+	}
+}
+
 static void test_session_long_script(void **state)
 {
 	const size_t len = 2 * FRAME_MAX + 17;
@@ -285,22 +348,22 @@ static void test_session_refuses(void **state)
 		{"f", ERROR_GUEST, "while it boots"},
 		{"0", ERROR_GUEST, "while it boots"},
 		{"b", ERROR_GUEST, "while it boots"},
-		{"hh", ERROR_GUEST, "type 1 and length 3 before the script's start"},
-		{"ho", ERROR_GUEST, "before the script's start"},
+		{"hh", ERROR_GUEST, "type 1 and length 3 before the job's start"},
+		{"ho", ERROR_GUEST, "before the job's start"},
 		{"hS", ERROR_GUEST, "type 2 and length 1 before"},
-		{"hb", ERROR_GUEST, "before the script's start"},
-		{"hss", ERROR_GUEST, "while the script runs"},
+		{"hb", ERROR_GUEST, "before the job's start"},
+		{"hss", ERROR_GUEST, "while the job runs"},
 		{"hsO", ERROR_GUEST, "empty piece of output"},
-		{"hsb", ERROR_GUEST, "while the script runs"},
-		{"hs0o", ERROR_GUEST, "after the script's end"},
-		{"hs00", ERROR_GUEST, "after the script's end"},
-		{"hs0B", ERROR_GUEST, "message of 513 bytes, at most 512"},
+		{"hsb", ERROR_GUEST, "while the job runs"},
+		{"hs0o", ERROR_GUEST, "after the job's end"},
+		{"hs00", ERROR_GUEST, "after the job's end"},
+		{"hs0B", ERROR_GUEST, "message of 1025 bytes, at most 1024"},
 		{"hs0bo", ERROR_GUEST, "after its last frame"},
 		{"hff", ERROR_GUEST, "after its last frame"},
 		{"hsu", ERROR_GUEST, "type 200"},
 		{"hsr", ERROR_GUEST, "type 70"},
-		{"v", ERROR_GUEST, "speaks version 2 of the protocol, version 1 is expected"},
-		{"hsv", ERROR_GUEST, "speaks version 2"},
+		{"v", ERROR_GUEST, "speaks version 3 of the protocol, version 2 is expected"},
+		{"hsv", ERROR_GUEST, "speaks version 3"},
 		{"hsz", ERROR_GUEST, "type 3 with length 0"},
 		{"hsl", ERROR_GUEST, "length 1048577, at most 1048576"},
 		{"L", ERROR_GUEST, "length 4294967295"},
@@ -437,6 +500,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_session_in_pieces),
+		cmocka_unit_test(test_session_unpack),
+		cmocka_unit_test(test_session_unpack_refuses),
 		cmocka_unit_test(test_session_long_script),
 		cmocka_unit_test(test_session_refuses),
 		cmocka_unit_test(test_session_accepts),

@@ -1,0 +1,63 @@
+/* Names of archive members as places below the image's root, found within it by the kernel. */
+#ifndef GUEST_INIT_UNPACK_PLACE_H
+#define GUEST_INIT_UNPACK_PLACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "support/error.h"
+
+#define NAME_BYTES_MAX 255
+
+/* A member's name without "." and empty parts. */
+struct member_name {
+	char *text;       /* owns both */
+	const char *dir;  /* what is before the last part; "" for the root */
+	const char *last; /* the last part; "" for the root itself */
+};
+
+/*
+ * Takes a name apart. Fails with ERROR_INPUT on "..", on parts over NAME_BYTES_MAX bytes (the
+ * last one of a whiteout may have its prefix besides), and on what is too long for a system call.
+ * The caller frees it by member_name_free.
+ */
+int member_name_parse(const char *path, struct member_name *out, struct error *err);
+void member_name_free(struct member_name *name);
+#define cleanup_member_name __attribute__((cleanup(member_name_free)))
+
+/*
+ * A directory whose names are changed. Its mtime is put back by directory_leave, since names
+ * that come and go are no word of the layer about the directory.
+ */
+struct directory {
+	int fd; /* -1: none */
+	uint64_t ino;
+	struct timespec mtime;
+	char *path; /* as it was asked for; NULL: it leads through a symlink */
+};
+#define DIRECTORY_NONE ((struct directory){.fd = -1, .path = NULL})
+
+enum place_mode {
+	PLACE_MAKE,     /* what is missing is made: mode 0755, uid and gid 0, mtime 0 */
+	PLACE_EXISTING, /* fd is -1 where it is missing */
+};
+
+/*
+ * Opens the directory `path` below root; symlinks are followed within the root, as in a chroot.
+ * Fails with ERROR_INPUT where a part of it is no directory (PLACE_MAKE). The caller closes the
+ * result by directory_leave or directory_close, after a failure too.
+ */
+int directory_open(
+	int root, const char *path, enum place_mode mode, struct directory *out, struct error *err);
+
+/* Puts the mtime back and closes. */
+int directory_leave(struct directory *directory, struct error *err);
+
+/* Closes and frees; nothing is put back. An empty one is allowed. */
+void directory_close(struct directory *directory);
+#define cleanup_directory __attribute__((cleanup(directory_close)))
+
+#endif
