@@ -7,59 +7,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "image/member_name.h"
 #include "image/range.h"
-#include "support/buffer.h"
 #include "support/memory.h"
-
-#define TAR_BLOCK 512u
-
-/*
- * Adds the parts of a name to a normalised one. Returns whether it stays inside the root; ".."
- * above the root does not.
- */
-static bool add_parts(struct buffer *path, const char *name)
-{
-	while (*name != '\0') {
-		size_t len = strcspn(name, "/");
-		if (len == 2 && memcmp(name, "..", 2) == 0) {
-			if (path->len == 0)
-				return false;
-			while (path->len > 0 && path->data[path->len - 1] != '/')
-				path->len--;
-			if (path->len > 0)
-				path->len--;
-		} else if (len != 0 && !(len == 1 && name[0] == '.')) {
-			if (path->len > 0)
-				buffer_add(path, "/", 1);
-			buffer_add(path, name, len);
-		}
-		name += len;
-		if (*name == '/')
-			name++;
-	}
-	return true;
-}
-
-/* A normalised name, which the caller frees; NULL where it leads out of the archive's root. */
-static char *normalise(const char *name)
-{
-	cleanup_buffer struct buffer path = {0};
-	if (!add_parts(&path, name))
-		return NULL;
-	return buffer_steal_text(&path);
-}
-
-/* What a symlink leads to; NULL where that is outside. name: the link's own, normalised. */
-static char *normalise_target(const char *name, const char *target)
-{
-	cleanup_buffer struct buffer path = {0};
-	const char *slash = strrchr(name, '/');
-	if (target[0] != '/' && slash != NULL)
-		buffer_add(&path, name, (size_t)(slash - name));
-	if (!add_parts(&path, target))
-		return NULL;
-	return buffer_steal_text(&path);
-}
+#include "support/ustar.h"
 
 /* Names may be in the local encoding or in UTF-8; in the C locale one of the two is NULL. */
 static const char *either(const char *local, const char *utf8)
@@ -76,15 +27,15 @@ static bool read_member(struct archive_entry *entry, uint64_t offset, struct mem
 		either(archive_entry_hardlink(entry), archive_entry_hardlink_utf8(entry));
 	const char *symlink =
 		either(archive_entry_symlink(entry), archive_entry_symlink_utf8(entry));
-	char *normal = name != NULL ? normalise(name) : NULL;
+	char *normal = name != NULL ? member_name_normalise(name) : NULL;
 	if (normal == NULL)
 		return false;
 	*member = (struct member){.name = normal, .offset = offset};
 	member->is_link = hardlink != NULL || archive_entry_filetype(entry) == S_IFLNK;
 	if (hardlink != NULL) {
-		member->target = normalise(hardlink);
+		member->target = member_name_normalise(hardlink);
 	} else if (member->is_link) {
-		member->target = symlink != NULL ? normalise_target(normal, symlink) : NULL;
+		member->target = symlink != NULL ? member_name_target(normal, symlink) : NULL;
 	} else if (archive_entry_filetype(entry) == S_IFREG) {
 		member->is_file = archive_entry_sparse_count(entry) == 0;
 		member->size = (uint64_t)archive_entry_size(entry);
@@ -233,7 +184,7 @@ static int compare_name(const void *key, const void *member)
 
 const struct member *index_find(const struct archive_index *index, const char *name)
 {
-	cleanup_free char *normal = normalise(name);
+	cleanup_free char *normal = member_name_normalise(name);
 	if (normal == NULL || index->count == 0)
 		return NULL;
 	return bsearch(normal, index->members, index->count, sizeof(*index->members), compare_name);

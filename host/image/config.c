@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "image/config_check.h"
+#include "image/diff_ids.h"
 #include "image/env.h"
 #include "image/image.h"
 #include "image/json_safe.h"
@@ -187,26 +188,11 @@ static json_object *make_history(
 	return history;
 }
 
-static json_object *make_rootfs(const struct image *base, const struct image_write_options *options)
-{
-	char text[DIGEST_TEXT_SIZE];
-	json_object *ids = json_object_new_array();
-	for (size_t i = 0; i < base->layer_count; i++)
-		json_object_array_add(
-			ids, json_object_new_string(digest_text(&base->layers[i].diff_id, text)));
-	if (options->layer != NULL)
-		json_object_array_add(
-			ids, json_object_new_string(digest_text(&options->layer->diff_id, text)));
-	json_object *rootfs = json_object_new_object();
-	json_object_object_add(rootfs, "diff_ids", ids);
-	add_text(rootfs, "type", "layers");
-	return rootfs;
-}
-
 int image_make_config(const struct image *base, const struct image_write_options *options,
 	json_object **out, struct error *err)
 {
 	char created[64];
+	const struct image_new_layer *layer = options->layer;
 	int r = format_time(options->created, created, sizeof(created), err);
 	if (r == 0)
 		r = config_check_part(options->config, "config", ERROR_SPEC, err);
@@ -229,9 +215,18 @@ int image_make_config(const struct image *base, const struct image_write_options
 	json_object_object_add(
 		document, "config", merge_config(get(base->config, "config"), options->config));
 	json_object_object_add(document, "history", make_history(base, options, created));
-	json_object_object_add(document, "rootfs", make_rootfs(base, options));
+	json_object_object_add(document, "rootfs",
+		diff_ids_rootfs(
+			base->layers, base->layer_count, layer != NULL ? &layer->diff_id : NULL));
 	if (!json_sorted(document, out))
 		return error_set(err, ERROR_SPEC, EINVAL,
 			"config: is nested deeper than the limit of %d", JSON_DEPTH_MAX);
 	return 0;
+}
+
+struct digest image_config_digest(json_object *config)
+{
+	cleanup_buffer struct buffer text = {0};
+	json_put_text(config, &text);
+	return digest_of(text.data, text.len);
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "image/json_safe.h"
-#include "support/memory.h"
+#include "support/digest.h"
 
 static int check_strings(json_object *array, const char *key, const char *what,
 	enum error_kind kind, struct error *err)
@@ -83,43 +83,27 @@ static int check_diff_ids(json_object *document, const char *what, struct error 
 	return 0;
 }
 
-int config_check_document(json_object *document, const char *what, struct error *err)
+int config_check_legacy(json_object *document, const char *what, struct error *err)
 {
-	int r = json_expect(document, json_type_object, what, "document", ERROR_INPUT, err);
-	if (r < 0)
-		return r;
+	static const char *const platform[] = {"os", "architecture", "variant"};
 	json_object *value;
-	r = json_get(document, "os", json_type_string, what, ERROR_INPUT, &value, err);
-	if (r < 0)
-		return r;
-	const char *os = json_object_get_string(value);
-	if (os != NULL && *os != '\0' && strcmp(os, "linux") != 0)
-		return error_set(err, ERROR_INPUT, EINVAL,
-			"%s: os: expected \"linux\", found \"%s\"", what, os);
-	r = json_get(document, "architecture", json_type_string, what, ERROR_INPUT, &value, err);
-	if (r < 0)
-		return r;
-	json_object *config;
-	r = json_get(document, "config", json_type_object, what, ERROR_INPUT, &config, err);
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < sizeof(platform) / sizeof(platform[0]); i++)
+		r = json_get(
+			document, platform[i], json_type_string, what, ERROR_INPUT, &value, err);
 	if (r == 0)
-		r = config_check_part(config, what, ERROR_INPUT, err);
+		r = json_get(document, "config", json_type_object, what, ERROR_INPUT, &value, err);
+	if (r == 0)
+		r = config_check_part(value, what, ERROR_INPUT, err);
 	if (r == 0)
 		r = check_history(document, what, err);
-	if (r == 0)
-		r = check_diff_ids(document, what, err);
 	return r;
 }
 
-struct digest *config_diff_ids(json_object *document, size_t *count)
+int config_check_document(json_object *document, const char *what, struct error *err)
 {
-	json_object *rootfs = NULL;
-	json_object *ids = NULL;
-	json_object_object_get_ex(document, "rootfs", &rootfs);
-	json_object_object_get_ex(rootfs, "diff_ids", &ids);
-	*count = ids != NULL ? json_object_array_length(ids) : 0;
-	struct digest *digests = xcalloc(*count, sizeof(*digests));
-	for (size_t i = 0; i < *count; i++)
-		digest_parse(
-			&digests[i], json_object_get_string(json_object_array_get_idx(ids, i)));
-	return digests;
+	int r = json_expect(document, json_type_object, what, "document", ERROR_INPUT, err);
+	if (r == 0)
+		r = config_check_legacy(document, what, err);
+	return r == 0 ? check_diff_ids(document, what, err) : r;
 }

@@ -1,8 +1,9 @@
 /*
- * Image archives. image_open takes a file (docker archive, OCI layout archive or a root file
- * system tar, compressed or not), chooses an image and gives its layers as uncompressed bytes and
- * its config; image_write writes an archive in both layouts at once. Knows JSON and archives;
- * nothing of trees, disks or VMs.
+ * Images as files. image_source_open takes an archive (docker save's, old and new; an OCI layout;
+ * a root file system tar; compressed or not) or a folder (an OCI layout, an unpacked docker save);
+ * image_source_list tells what is in it; image_source_load chooses an image and gives its layers
+ * as uncompressed bytes and its config; image_write writes an archive in both layouts at once.
+ * Knows JSON and archives; nothing of trees, disks or VMs.
  */
 #ifndef LAYERVM_IMAGE_IMAGE_H
 #define LAYERVM_IMAGE_IMAGE_H
@@ -20,7 +21,7 @@
  * blob_ fields and its digest are those of the inflated bytes.
  */
 struct image_layer {
-	struct digest digest;   /* of the blob as it is in the archive */
+	struct digest digest;   /* of the blob as it is in the source */
 	struct digest diff_id;  /* of the uncompressed tar; verified */
 	const char *media_type; /* OCI: application/vnd.oci.image.layer.v1.tar[+gzip|+zstd|...] */
 	uint64_t blob_size;     /* the blob's bytes start at blob_offset of blob_fd */
@@ -41,24 +42,98 @@ struct image {
 	struct image_files *files;
 };
 
+/* Where images come from: an archive or a folder that is open. */
+struct image_source;
+
+/*
+ * Opens path. "-" is standard input; it and other pipes are spooled, a compressed archive is
+ * inflated, both to unnamed temporary files. In a folder, files are opened beneath it only,
+ * through no symlink, and regular ones only. What is no archive, a folder that is no layout, and
+ * one that is cut short are ERROR_INPUTs that begin with the path; a passed cap (members, names,
+ * inflated bytes) is an ERROR_LIMIT that says the cap.
+ */
+int image_source_open(const char *path, struct image_source **out, struct error *err);
+
+/* Images that were loaded from the source outlive it. */
+void image_source_free(struct image_source *source);
+static inline void cleanup_image_source_fn(struct image_source **source)
+{
+	image_source_free(*source);
+}
+#define cleanup_image_source __attribute__((cleanup(cleanup_image_source_fn)))
+
+/* How a source says what its images are. */
+enum image_layout {
+	IMAGE_LAYOUT_DOCKER, /* manifest.json, whether or not there is an OCI layout as well */
+	IMAGE_LAYOUT_OCI,    /* index.json */
+	IMAGE_LAYOUT_LEGACY, /* repositories, and a folder a layer: before Docker 1.10 */
+	IMAGE_LAYOUT_ROOTFS, /* a root file system tar: one image, of which nothing is said */
+};
+
+/* One image of a source, as the source's documents have it. Strings are NULL where it has none. */
+struct image_summary {
+	char **names; /* "repo:tag", or the bare tag of some OCI layouts; NULL at the end */
+	size_t name_count;
+	char *digest; /* OCI: of the manifest; docker: of the config, which is the image ID; legacy:
+			 the top layer's ID */
+	char *os;
+	char *architecture; /* GOARCH */
+	char *variant;
+	size_t layer_count;
+	uint64_t size;       /* of the layers' blobs, as they are stored, in bytes */
+	bool is_attestation; /* tells of another image how it was built; never chosen */
+	bool is_missing;     /* listed, but its documents are not in the source: no layers known */
+};
+
+struct image_list {
+	enum image_layout layout;
+	struct image_summary *images; /* in the source's order, nested indexes laid flat */
+	size_t count;
+	/* private to image/ */
+	size_t name_bytes;
+};
+
+/*
+ * Lists the images of a source, each once with all its names. Reads documents, but no layer.
+ * Artifacts that are no images are left out. Documents with the wrong digest, size or type are
+ * ERROR_INPUTs; more than 10,000 images, 64 MiB of names or 256 MiB of documents are an
+ * ERROR_LIMIT.
+ */
+int image_source_list(struct image_source *source, struct image_list **out, struct error *err);
+
+void image_list_free(struct image_list *list);
+static inline void cleanup_image_list_fn(struct image_list **list)
+{
+	image_list_free(*list);
+}
+#define cleanup_image_list __attribute__((cleanup(cleanup_image_list_fn)))
+
 struct image_options {
 	const char *name;         /* fromImageName, or NULL */
 	const char *tag;          /* fromImageTag, or NULL; only both together have an effect */
 	const char *architecture; /* GOARCH, for an index of several platforms; NULL: the host's */
-	struct report *report;    /* says which image was taken where several were there; or NULL */
+	const char *variant;      /* of the architecture, such as "v7"; NULL: any */
+	struct report *report;    /* says which image was taken where several were there, and warns
+				     where it is for another architecture; or NULL */
 };
 
 /*
- * Opens an image archive. Everything is verified while it is read: the config's digest where the
- * archive names it, each layer's blob digest and diff ID, the number of layers. Compressed
- * archives and layers are inflated once to unnamed temporary files, layers in parallel.
- * path: "-" is standard input (spooled). Members are looked up by name within the archive only,
- * symlinks among them too. A name is matched to the letter first, then in the full form that
- * Docker gives it ("docker.io/library/busybox:latest"), then, where an OCI layout has bare tags,
- * by the tag. Errors are ERROR_INPUT with the path, what was found and expected; a name that is
- * not there lists the names that are. A passed cap (members, layers, inflated bytes) is an
- * ERROR_LIMIT that says the cap.
+ * Loads the image that the options choose. Everything is verified while it is read: the config's
+ * digest where the source names it, each layer's blob digest and diff ID, the number of layers.
+ * (Legacy layers have neither digests nor diff IDs: these are computed.) Compressed layers are
+ * inflated once to unnamed temporary files, several at a time. Members are looked up by name
+ * within the source only; in archives, symlinks among them too. A name is matched to the letter
+ * first, then in the full form that Docker gives it ("docker.io/library/busybox:latest"), then,
+ * where an OCI layout has bare tags, by the tag. Of several platforms the wanted one is taken,
+ * else an image that does not say for which it is; a single image is taken whatever it is for,
+ * with a warning. Errors are ERROR_INPUT with the path, what was found and expected; a name that
+ * is not there lists the names that are. A passed cap (layers, inflated bytes) is an ERROR_LIMIT
+ * that says the cap.
  */
+int image_source_load(struct image_source *source, const struct image_options *options,
+	struct image **out, struct error *err);
+
+/* image_source_open and image_source_load in one. */
 int image_open(const char *path, const struct image_options *options, struct image **out,
 	struct error *err);
 
@@ -71,6 +146,12 @@ static inline void cleanup_image_fn(struct image **image)
 	image_free(*image);
 }
 #define cleanup_image __attribute__((cleanup(cleanup_image_fn)))
+
+/*
+ * The digest of a config document printed in the canonical way: no white space, '/' as it is. Of
+ * image_make_config's document it is the image ID.
+ */
+struct digest image_config_digest(json_object *config);
 
 /* The chain ID of the first count layers (image-spec config.md, "Layer ChainID"). count >= 1. */
 struct digest image_chain_id(const struct image *image, size_t count);
@@ -104,9 +185,9 @@ struct image_written {
  * container or the build that the base came from. Unknown keys are kept. History is kept and
  * extended, and where it does not fit the base's layers brought into line with them;
  * rootfs.diff_ids has the base's and the new layer's. Objects have their keys in byte order. The
- * image ID is the digest of the document printed with JSON_C_TO_STRING_PLAIN |
- * JSON_C_TO_STRING_NOSLASHESCAPE. The caller owns it (json_object_put). Of the options, tags and
- * compression do not matter. A config of the wrong types or too deep is an ERROR_SPEC.
+ * image ID is image_config_digest of the document. The caller owns it (json_object_put). Of the
+ * options, tags and compression do not matter. A config of the wrong types or too deep is an
+ * ERROR_SPEC.
  */
 int image_make_config(const struct image *base, const struct image_write_options *options,
 	json_object **out, struct error *err);

@@ -1,97 +1,126 @@
-/* From a file to an image: which kind of archive it is, and who reads it. */
+/* From a path to an image: how the source says what its images are, and who reads it. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "image/archive_index.h"
-#include "image/config_check.h"
+#include "image/diff_ids.h"
 #include "image/image.h"
-#include "image/inflate.h"
 #include "image/json_safe.h"
 #include "image/layers.h"
-#include "image/plan.h"
-#include "image/range.h"
-#include "support/fileio.h"
-#include "support/interrupt.h"
+#include "image/manifests.h"
+#include "image/rootfs.h"
+#include "image/store.h"
+#include "support/architecture.h"
 #include "support/memory.h"
 
-/* A pipe as a file that can be read at any position. Returns its descriptor. */
-static int spool(int fd, const char *path, uint64_t *size, struct error *err)
+struct image_source {
+	struct store *store;
+	enum image_layout layout;
+};
+
+/* By image_layout; a root file system has nothing to choose from. */
+static const struct {
+	int (*plan)(struct store *store, const struct image_options *options, struct plan *plan,
+		struct error *err);
+	int (*list)(struct store *store, struct image_list *list, struct error *err);
+} layouts[] = {
+	[IMAGE_LAYOUT_DOCKER] = {docker_plan, docker_list},
+	[IMAGE_LAYOUT_OCI] = {oci_plan, oci_list},
+	[IMAGE_LAYOUT_LEGACY] = {legacy_plan, legacy_list},
+};
+
+/* Whether the archive has a member whose name begins and ends so. */
+static bool has_member(const struct archive_index *index, const char *start, const char *end)
 {
-	cleanup_close int to = file_temporary(err);
-	if (to < 0)
-		return to;
-	cleanup_free char *buffer = xmalloc(RANGE_CHUNK);
-	*size = 0;
-	for (;;) {
-		int r = interrupt_check(err);
-		if (r < 0)
-			return r;
-		ssize_t n = read(fd, buffer, RANGE_CHUNK);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_set_errno(err, ERROR_INPUT, "%s: cannot read", path);
-		if (n == 0)
-			return steal_fd(&to);
-		r = file_write(to, buffer, (size_t)n, "a temporary file", err);
-		if (r < 0)
-			return r;
-		*size += (uint64_t)n;
+	size_t end_len = strlen(end);
+	for (size_t i = 0; i < index->count; i++) {
+		const char *name = index->members[i].name;
+		size_t len = strlen(name);
+		if (strncmp(name, start, strlen(start)) == 0 && len >= end_len &&
+			strcmp(name + len - end_len, end) == 0)
+			return true;
 	}
+	return false;
 }
 
-/* Opens path as a regular file. Returns its descriptor. */
-static int open_file(const char *path, const char *label, uint64_t *size, struct error *err)
+/* Some writers leave oci-layout out; many things else have an index.json. */
+static bool is_oci(struct store *store)
 {
-	bool is_stdin = strcmp(path, "-") == 0;
-	cleanup_close int fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
-					: open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return error_set_errno(err, ERROR_INPUT, "%s: cannot open", label);
-	if (S_ISDIR(st.st_mode))
-		return error_set(
-			err, ERROR_INPUT, EISDIR, "%s: is a folder; name an image archive", label);
-	/* Standard input may stand in the middle of a file. */
-	if (!S_ISREG(st.st_mode) || is_stdin)
-		return spool(fd, label, size, err);
-	*size = (uint64_t)st.st_size;
-	return steal_fd(&fd);
+	if (!store_has(store, "index.json"))
+		return false;
+	return store_has(store, "oci-layout") || has_member(&store->index, "blobs/sha256/", "");
 }
 
-/* Replaces a compressed file by what it holds. */
-static int inflate_file(int *fd, const char *label, uint64_t *size, struct error *err)
+/* A root file system may have a file `repositories` as well. */
+static bool is_legacy(struct store *store)
 {
-	struct inflate_job job = {
-		.from = *fd,
-		.size = *size,
-		.name = label,
-		.limit = &inflate_image_limit,
-	};
-	int r = inflate_detect(*fd, 0, *size, label, &job.compression, err);
-	if (r < 0 || job.compression == COMPRESSION_NONE)
-		return r;
-	cleanup_close int to = file_temporary(err);
-	if (to < 0)
-		return to;
-	job.to = to;
-	r = inflate_run(&job, err);
+	if (!store_has(store, "repositories"))
+		return false;
+	return store->is_folder || has_member(&store->index, "", "/layer.tar");
+}
+
+static int recognise(struct image_source *source, struct error *err)
+{
+	struct store *store = source->store;
+	if (store_has(store, "manifest.json"))
+		source->layout = IMAGE_LAYOUT_DOCKER;
+	else if (is_oci(store))
+		source->layout = IMAGE_LAYOUT_OCI;
+	else if (is_legacy(store))
+		source->layout = IMAGE_LAYOUT_LEGACY;
+	else if (store->is_folder)
+		return error_set(err, ERROR_INPUT, EISDIR,
+			"%s: is a folder without oci-layout and index.json, manifest.json or "
+			"repositories; expected an image layout or an archive's file",
+			store->path);
+	else
+		source->layout = IMAGE_LAYOUT_ROOTFS;
+	if (source->layout != IMAGE_LAYOUT_ROOTFS && store->index.is_cut)
+		return error_set(err, ERROR_LIMIT, E2BIG,
+			"%s: has more members than the limit of %u for an image archive, or names "
+			"of more than %zu bytes in all",
+			store->path, INDEX_MEMBERS_MAX, INDEX_NAMES_MAX);
+	return 0;
+}
+
+int image_source_open(const char *path, struct image_source **out, struct error *err)
+{
+	cleanup_image_source struct image_source *source = xcalloc(1, sizeof(*source));
+	int r = store_open(path, &source->store, err);
+	if (r == 0)
+		r = recognise(source, err);
 	if (r < 0)
 		return r;
-	close(*fd);
-	*fd = steal_fd(&to);
-	*size = job.inflated_size;
+	*out = steal_ptr(&source);
 	return 0;
+}
+
+void image_source_free(struct image_source *source)
+{
+	if (source == NULL)
+		return;
+	store_unref(source->store);
+	free(source);
+}
+
+int image_source_list(struct image_source *source, struct image_list **out, struct error *err)
+{
+	cleanup_image_list struct image_list *list = xcalloc(1, sizeof(*list));
+	int r = 0;
+	list->layout = source->layout;
+	if (source->layout == IMAGE_LAYOUT_ROOTFS)
+		summary_add_rootfs(list, source->store->size);
+	else
+		r = layouts[source->layout].list(source->store, list, err);
+	if (r == 0)
+		*out = steal_ptr(&list);
+	return r;
 }
 
 static struct image *image_new(void)
 {
 	struct image *image = xcalloc(1, sizeof(*image));
 	image->files = xcalloc(1, sizeof(*image->files));
-	image->files->archive = -1;
 	return image;
 }
 
@@ -113,132 +142,75 @@ void image_free(struct image *image)
 	free(image);
 }
 
-/* Makes the whole file the one layer of an image without a config. */
-static int open_rootfs(
-	const struct archive_index *index, uint64_t size, struct image *image, struct error *err)
+static int check_os(const struct plan *plan, const char *path, struct error *err)
 {
-	if (!index->has_end)
-		return error_set(err, ERROR_INPUT, EINVAL,
-			"%s: the tar has no end marker: it was cut short", index->path);
-	cleanup_free uint8_t *buffer = xmalloc(RANGE_CHUNK);
-	cleanup_hasher struct hasher *hasher = hasher_new();
-	struct range range = {
-		.fd = index->fd,
-		.end = size,
-		.name = index->path,
-		.hasher = hasher,
-		.err = err,
-		.buffer = buffer,
-	};
-	int r = range_drain(&range);
-	if (r < 0)
-		return r;
-	struct digest digest = hasher_finish(hasher);
-	image->from_rootfs = true;
-	image->layers = xmalloc(sizeof(*image->layers));
-	image->layer_count = 1;
-	image->layers[0] = (struct image_layer){
-		.digest = digest,
-		.diff_id = digest,
-		.media_type = "application/vnd.oci.image.layer.v1.tar",
-		.blob_size = size,
-		.blob_fd = index->fd,
-		.tar_size = size,
-		.tar_fd = index->fd,
-	};
-	char text[DIGEST_TEXT_SIZE];
-	json_object *ids = json_object_new_array();
-	json_object_array_add(ids, json_object_new_string(digest_text(&digest, text)));
-	json_object *rootfs = json_object_new_object();
-	json_object_object_add(rootfs, "diff_ids", ids);
-	json_object_object_add(rootfs, "type", json_object_new_string("layers"));
-	image->config = json_object_new_object();
-	json_object_object_add(image->config, "config", json_object_new_object());
-	json_object_object_add(image->config, "os", json_object_new_string("linux"));
-	json_object_object_add(image->config, "rootfs", rootfs);
-	return 0;
+	const char *os = plan_platform(plan, "os");
+	if (os == NULL || strcmp(os, "linux") == 0)
+		return 0;
+	return error_set(err, ERROR_INPUT, EINVAL,
+		"%s: image config: os: expected \"linux\", found \"%s\"", path, os);
 }
 
-/* Whether it is what docker save wrote before Docker 1.10: "repositories" and a folder a layer. */
-static bool is_legacy(const struct archive_index *index)
+/* As docker pull does: taken, with a word. */
+static void warn_platform(
+	const struct plan *plan, const struct image_options *options, const char *path)
 {
-	if (index_find(index, "repositories") == NULL)
-		return false;
-	for (size_t i = 0; i < index->count; i++) {
-		const char *slash = strrchr(index->members[i].name, '/');
-		if (slash != NULL && strcmp(slash, "/layer.tar") == 0)
-			return true;
-	}
-	return false;
+	const char *found = plan_platform(plan, "architecture");
+	const char *variant = plan_platform(plan, "variant");
+	const char *wanted =
+		options->architecture != NULL ? options->architecture : architecture_of_host();
+	if (options->report == NULL || found == NULL)
+		return;
+	if (strcmp(found, wanted) != 0)
+		report_warning(options->report, "%s: the image is for linux/%s, not for linux/%s",
+			path, found, wanted);
+	else if (options->variant != NULL && variant != NULL &&
+		 strcmp(variant, options->variant) != 0)
+		report_warning(options->report,
+			"%s: the image is for linux/%s/%s, not for linux/%s/%s", path, found,
+			variant, wanted, options->variant);
 }
 
-/* Whether it is an OCI image layout. Some writers leave oci-layout out. */
-static bool is_layout(const struct archive_index *index)
+static int load_planned(struct image_source *source, const struct image_options *options,
+	struct image *image, struct error *err)
 {
-	static const char blobs[] = "blobs/sha256/";
-	if (index_find(index, "index.json") == NULL)
-		return false;
-	if (index_find(index, "oci-layout") != NULL)
-		return true;
-	for (size_t i = 0; i < index->count; i++) {
-		if (strncmp(index->members[i].name, blobs, sizeof(blobs) - 1) == 0)
-			return true;
-	}
-	return false;
-}
-
-static int open_index(const struct archive_index *index, uint64_t size,
-	const struct image_options *options, struct image *image, struct error *err)
-{
+	struct store *store = source->store;
 	cleanup_plan struct plan plan = {0};
-	bool is_docker = index_find(index, "manifest.json") != NULL;
-	bool is_oci = is_layout(index);
-	int r;
-	if ((is_docker || is_oci) && index->is_cut)
-		return error_set(err, ERROR_LIMIT, E2BIG,
-			"%s: has more members than the limit of %u for an image archive, or names "
-			"of more than %zu bytes in all",
-			index->path, INDEX_MEMBERS_MAX, INDEX_NAMES_MAX);
-	if (is_docker)
-		r = plan_docker(index, options, &plan, err);
-	else if (is_oci)
-		r = plan_oci(index, options, &plan, err);
-	else if (is_legacy(index))
-		return error_set(err, ERROR_INPUT, ENOTSUP,
-			"%s: has no manifest.json: it is an archive of before Docker 1.10; load it "
-			"into Docker and save it again",
-			index->path);
-	else
-		return open_rootfs(index, size, image, err);
+	int r = layouts[source->layout].plan(store, options, &plan, err);
 	if (r == 0)
-		r = layers_load(index, &plan, image, err);
+		r = check_os(&plan, store->path, err);
 	if (r < 0)
 		return r;
+	warn_platform(&plan, options, store->path);
+	r = layers_load(store, &plan, image, err);
+	if (r < 0)
+		return r;
+	if (plan.lacks_diff_ids)
+		json_object_object_add(plan.config, "rootfs",
+			diff_ids_rootfs(image->layers, image->layer_count, NULL));
 	image->config = steal_ptr(&plan.config);
 	image->name = steal_ptr(&plan.name);
 	return 0;
 }
 
+int image_source_load(struct image_source *source, const struct image_options *options,
+	struct image **out, struct error *err)
+{
+	cleanup_image struct image *image = image_new();
+	image->files->store = store_ref(source->store);
+	int r = source->layout == IMAGE_LAYOUT_ROOTFS ? rootfs_load(source->store, image, err)
+						      : load_planned(source, options, image, err);
+	if (r == 0)
+		*out = steal_ptr(&image);
+	return r;
+}
+
 int image_open(const char *path, const struct image_options *options, struct image **out,
 	struct error *err)
 {
-	const char *label = strcmp(path, "-") == 0 ? "standard input" : path;
-	cleanup_image struct image *image = image_new();
-	cleanup_index struct archive_index index = {0};
-	uint64_t size = 0;
-	int fd = open_file(path, label, &size, err);
-	if (fd < 0)
-		return fd;
-	image->files->archive = fd;
-	int r = inflate_file(&image->files->archive, label, &size, err);
-	if (r == 0)
-		r = index_read(image->files->archive, size, label, &index, err);
-	if (r == 0)
-		r = open_index(&index, size, options, image, err);
-	if (r < 0)
-		return r;
-	*out = steal_ptr(&image);
-	return 0;
+	cleanup_image_source struct image_source *source = NULL;
+	int r = image_source_open(path, &source, err);
+	return r < 0 ? r : image_source_load(source, options, out, err);
 }
 
 struct digest image_chain_id(const struct image *image, size_t count)

@@ -8,9 +8,9 @@
 
 #include "image/image.h"
 #include "image/json_safe.h"
-#include "image/reference.h"
 #include "image/tar_out.h"
 #include "support/memory.h"
+#include "support/reference.h"
 
 #define TYPE_MANIFEST "application/vnd.oci.image.manifest.v1+json"
 #define TYPE_INDEX "application/vnd.oci.image.index.v1+json"

@@ -1,40 +1,39 @@
 #include "image/inflate.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "image/drain.h"
 #include "image/range.h"
 #include "support/fileio.h"
 #include "support/memory.h"
+#include "support/ustar.h"
 
-/* Zeros are left out of files in pieces of this size. */
-#define HOLE_BLOCK 4096u
-
-#define TAR_MAGIC_OFFSET 257u
-
-const struct inflate_limit inflate_image_limit = {
-	.always = 8ull << 30,
-	.ratio = 1100,
-	.never = 1ull << 40,
-};
+#define BUDGET_RATIO 1100u
+#define BUDGET_LEAST (8ull << 30)
+#define BUDGET_MOST (1ull << 40)
 
 static const struct {
-	enum compression compression;
-	int filter; /* libarchive's code */
-	const char *name;
+	const struct decode_format *format;
 	size_t len;
 	uint8_t magic[6];
-} compressions[] = {
-	{COMPRESSION_GZIP, ARCHIVE_FILTER_GZIP, "gzip", 3, {0x1f, 0x8b, 0x08}},
-	{COMPRESSION_ZSTD, ARCHIVE_FILTER_ZSTD, "zstd", 4, {0x28, 0xb5, 0x2f, 0xfd}},
-	{COMPRESSION_XZ, ARCHIVE_FILTER_XZ, "xz", 6, {0xfd, '7', 'z', 'X', 'Z', 0x00}},
-	{COMPRESSION_BZIP2, ARCHIVE_FILTER_BZIP2, "bzip2", 3, {'B', 'Z', 'h'}},
+} formats[] = {
+	{&decode_gzip, 3, {0x1f, 0x8b, 0x08}},
+	{&decode_zstd, 4, {0x28, 0xb5, 0x2f, 0xfd}},
+	{&decode_xz, 6, {0xfd, '7', 'z', 'X', 'Z', 0x00}},
+	{&decode_bzip2, 3, {'B', 'Z', 'h'}},
 };
-#define COMPRESSIONS (sizeof(compressions) / sizeof(compressions[0]))
+
+struct inflate_budget inflate_budget(const char *name, uint64_t compressed)
+{
+	uint64_t limit;
+	if (__builtin_mul_overflow(compressed, BUDGET_RATIO, &limit) || limit > BUDGET_MOST)
+		limit = BUDGET_MOST;
+	if (limit < BUDGET_LEAST)
+		limit = BUDGET_LEAST;
+	return (struct inflate_budget){.name = name, .compressed = compressed, .limit = limit};
+}
 
 /* RFC 8878, "Skippable Frames": parallel writers of zstd begin with one. */
 static bool is_skippable_frame(const uint8_t *head, size_t len)
@@ -44,123 +43,64 @@ static bool is_skippable_frame(const uint8_t *head, size_t len)
 }
 
 int inflate_detect(int fd, uint64_t offset, uint64_t size, const char *name,
-	enum compression *compression, struct error *err)
+	const struct decode_format **format, struct error *err)
 {
-	uint8_t head[512];
+	union {
+		uint8_t bytes[TAR_BLOCK];
+		struct ustar ustar;
+	} head;
 	size_t len = size < sizeof(head) ? (size_t)size : sizeof(head);
-	*compression = COMPRESSION_NONE;
-	int r = file_read_at(fd, head, len, offset, name, err);
+	*format = NULL;
+	int r = file_read_at(fd, head.bytes, len, offset, name, err);
 	if (r < 0)
 		return r;
-	if (len == sizeof(head) && memcmp(head + TAR_MAGIC_OFFSET, "ustar", 5) == 0)
+	if (len == sizeof(head) && memcmp(head.ustar.magic, "ustar", 5) == 0)
 		return 0;
-	for (size_t i = 0; i < COMPRESSIONS; i++) {
-		if (len >= compressions[i].len &&
-			memcmp(head, compressions[i].magic, compressions[i].len) == 0)
-			*compression = compressions[i].compression;
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+		if (len >= formats[i].len &&
+			memcmp(head.bytes, formats[i].magic, formats[i].len) == 0)
+			*format = formats[i].format;
 	}
-	if (is_skippable_frame(head, len))
-		*compression = COMPRESSION_ZSTD;
+	if (is_skippable_frame(head.bytes, len))
+		*format = &decode_zstd;
 	return 0;
 }
 
-/* The bytes that the job may give. */
-static uint64_t limit_of(const struct inflate_job *job)
+static int spend(struct inflate_budget *budget, size_t len, struct error *err)
 {
-	uint64_t limit;
-	if (__builtin_mul_overflow(job->size, job->limit->ratio, &limit))
-		limit = job->limit->never;
-	if (limit < job->limit->always)
-		limit = job->limit->always;
-	return limit < job->limit->never ? limit : job->limit->never;
+	/* Each thread that passes the limit ends at once: the sum cannot wrap. */
+	uint64_t before = atomic_fetch_add_explicit(&budget->used, len, memory_order_relaxed);
+	if (before <= budget->limit && len <= budget->limit - before)
+		return 0;
+	return error_set(err, ERROR_LIMIT, EFBIG,
+		"%s: %llu compressed bytes give more than the limit of %llu: taken for a "
+		"compression bomb",
+		budget->name, (unsigned long long)budget->compressed,
+		(unsigned long long)budget->limit);
 }
 
-static bool is_zero(const uint8_t *data, size_t len)
+static int pump(struct inflate_job *job, struct drain *drain, void *state, struct error *err)
 {
-	return data[0] == 0 && memcmp(data, data + 1, len - 1) == 0;
-}
-
-/* Writes all of the bytes but whole blocks of zeros. position: where they belong in the output. */
-static int write_sparse(const struct inflate_job *job, const uint8_t *data, size_t len,
-	uint64_t position, struct error *err)
-{
-	size_t start = 0;
-	size_t at = 0;
-	while (at < len) {
-		size_t n = HOLE_BLOCK - (size_t)((position + at) % HOLE_BLOCK);
-		if (n > len - at)
-			n = len - at;
-		if (n == HOLE_BLOCK && is_zero(data + at, n)) {
-			int r = file_write_at(job->to, data + start, at - start,
-				job->to_offset + position + start, "a temporary file", err);
-			if (r < 0)
-				return r;
-			start = at + n;
-		}
-		at += n;
-	}
-	return file_write_at(job->to, data + start, len - start, job->to_offset + position + start,
-		"a temporary file", err);
-}
-
-static int copy_data(
-	struct inflate_job *job, struct archive *archive, struct range *range, struct error *err)
-{
-	uint64_t limit = limit_of(job);
-	uint64_t total = 0;
-	cleanup_hasher struct hasher *hasher = hasher_new();
-	for (;;) {
-		const void *data;
-		size_t len;
-		la_int64_t offset;
-		int r = archive_read_data_block(archive, &data, &len, &offset);
-		if (r == ARCHIVE_EOF)
-			break;
-		if (r != ARCHIVE_OK)
-			return range_error(range, archive);
-		if (len > limit - total)
-			return error_set(err, ERROR_LIMIT, EFBIG,
-				"%s: %llu compressed bytes give more than the limit of %llu: "
-				"taken for a compression bomb",
-				job->name, (unsigned long long)job->size,
-				(unsigned long long)limit);
-		hasher_add(hasher, data, len);
-		r = write_sparse(job, data, len, total, err);
+	void *buffer;
+	while ((buffer = drain_buffer(drain)) != NULL) {
+		size_t len = 0;
+		int r = job->format->read(state, buffer, DRAIN_CHUNK, &len);
+		if (r == 0)
+			r = spend(job->budget, len, err);
 		if (r < 0)
 			return r;
-		total += len;
+		drain_push(drain, len);
+		if (len < DRAIN_CHUNK)
+			break;
 	}
-	job->inflated = hasher_finish(hasher);
-	job->inflated_size = total;
-	if (ftruncate(job->to, (off_t)(job->to_offset + total)) < 0)
-		return error_set_errno(err, ERROR_OUTPUT, "a temporary file: cannot be extended");
-	return 0;
-}
-
-/* An archive object that inflates by exactly one filter, inside this process. */
-static int new_reader(const struct inflate_job *job, struct archive **out, struct error *err)
-{
-	cleanup_archive_read struct archive *archive = archive_read_new();
-	if (archive == NULL)
-		return error_set(err, ERROR_INTERNAL, ENOMEM, "libarchive is out of memory");
-	archive_read_support_format_raw(archive);
-	archive_read_support_format_empty(archive);
-	for (size_t i = 0; i < COMPRESSIONS; i++) {
-		/* ARCHIVE_WARN stands for an external program, which is never run. */
-		if (compressions[i].compression == job->compression &&
-			archive_read_append_filter(archive, compressions[i].filter) != ARCHIVE_OK)
-			return error_set(err, ERROR_INPUT, ENOTSUP,
-				"%s: is compressed with %s, which this libarchive cannot read",
-				job->name, compressions[i].name);
-	}
-	*out = steal_ptr(&archive);
-	return 0;
+	return drain_finish(drain, &job->inflated, &job->inflated_size, err);
 }
 
 int inflate_run(struct inflate_job *job, struct error *err)
 {
 	cleanup_free uint8_t *buffer = xmalloc(RANGE_CHUNK);
 	cleanup_hasher struct hasher *hasher = hasher_new();
+	cleanup_drain struct drain *drain = drain_new(job->to, job->to_offset);
 	struct range range = {
 		.fd = job->from,
 		.offset = job->offset,
@@ -170,27 +110,14 @@ int inflate_run(struct inflate_job *job, struct error *err)
 		.err = err,
 		.buffer = buffer,
 	};
-	cleanup_archive_read struct archive *archive = NULL;
-	int r = new_reader(job, &archive, err);
-	if (r < 0)
-		return r;
-	if (range_open(&range, archive) != ARCHIVE_OK)
-		return range_error(&range, archive);
-	struct archive_entry *entry;
-	r = archive_read_next_header(archive, &entry);
-	if (r == ARCHIVE_OK) {
-		r = copy_data(job, archive, &range, err);
-		if (r < 0)
-			return r;
-	} else if (r == ARCHIVE_EOF) {
-		job->inflated = digest_of("", 0);
-		job->inflated_size = 0;
-	} else {
-		return range_error(&range, archive);
-	}
-	r = range_drain(&range);
-	if (r < 0)
-		return r;
-	job->digest = hasher_finish(hasher);
-	return 0;
+	void *state = NULL;
+	int r = job->format->open(job->format, &range, &state);
+	if (r == 0)
+		r = pump(job, drain, state, err);
+	job->format->close(state);
+	if (r == 0)
+		r = range_drain(&range);
+	if (r == 0)
+		job->digest = hasher_finish(hasher);
+	return r;
 }

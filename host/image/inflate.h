@@ -2,44 +2,46 @@
 #ifndef LAYERVM_IMAGE_INFLATE_H
 #define LAYERVM_IMAGE_INFLATE_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
+#include "image/decode.h"
 #include "support/digest.h"
 #include "support/error.h"
 
-enum compression {
-	COMPRESSION_NONE,
-	COMPRESSION_GZIP,
-	COMPRESSION_ZSTD,
-	COMPRESSION_XZ,
-	COMPRESSION_BZIP2,
-};
-
-/* What inflating may give before it is taken for a compression bomb. */
-struct inflate_limit {
-	uint64_t always; /* bytes that are allowed for any input */
-	uint64_t ratio;  /* bytes for each compressed byte, where that is more */
-	uint64_t never;  /* bytes that are not allowed for any input */
+/*
+ * What all of an image may inflate to before it is taken for a compression bomb. Threads share it,
+ * so its message names the image and no layer: which one passes the limit is left to chance.
+ */
+struct inflate_budget {
+	const char *name;    /* of the image's archive or folder */
+	uint64_t compressed; /* bytes, all that is inflated on it */
+	uint64_t limit;      /* bytes */
+	_Atomic uint64_t used;
 };
 
 /*
- * The limit for images. gzip cannot pass 1032:1; zstd and xz pass it for zeros only, and a layer
- * may hold a sparse file of some GiB.
+ * The budget for so many compressed bytes: 1100 times as many, at least 8 GiB, at most 1 TiB. gzip
+ * cannot pass 1032:1; zstd and xz pass it for zeros only, and an image may hold a sparse file of
+ * some GiB. name: borrowed.
  */
-extern const struct inflate_limit inflate_image_limit;
+struct inflate_budget inflate_budget(const char *name, uint64_t compressed);
 
-/* The compression of the size bytes at offset. A tar's magic goes before those of compressors. */
+/*
+ * How the size bytes at offset are compressed; *format is NULL where they are not. A tar's magic
+ * goes before those of compressors.
+ */
 int inflate_detect(int fd, uint64_t offset, uint64_t size, const char *name,
-	enum compression *compression, struct error *err);
+	const struct decode_format **format, struct error *err);
 
 struct inflate_job {
 	int from; /* the compressed bytes: size of them, at offset */
 	uint64_t offset, size;
-	enum compression compression;
+	const struct decode_format *format;
 	const char *name; /* for messages */
 	int to;           /* inflated bytes are written here, from to_offset on */
 	uint64_t to_offset;
-	const struct inflate_limit *limit;
+	struct inflate_budget *budget;
 	/* Given back. */
 	struct digest digest;   /* of the compressed bytes */
 	struct digest inflated; /* of the inflated ones */
@@ -48,7 +50,7 @@ struct inflate_job {
 
 /*
  * Inflates. Zeros in whole blocks become holes of `to`, which must have nothing at or after
- * to_offset and ends behind the last byte then. Damage is an ERROR_INPUT, a passed limit an
+ * to_offset and ends behind the last byte then. Damage is an ERROR_INPUT, a spent budget an
  * ERROR_LIMIT that says the limit.
  */
 int inflate_run(struct inflate_job *job, struct error *err);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "support/fileio.h"
+#include "support/json_scan.h"
 #include "support/memory.h"
 
 /* How a type is called in messages. */
@@ -29,53 +30,6 @@ static const char *type_name(json_type type)
 	return "something else";
 }
 
-/* What stands outside of strings in JSON text. */
-struct text_scan {
-	size_t colons;     /* each is a member of an object */
-	size_t containers; /* objects and arrays */
-	size_t stray;      /* where the first byte is that JSON does not have there, or the end:
-			      json-c takes NaN, Infinity and strings in apostrophes */
-};
-
-static struct text_scan scan_text(const char *text, size_t len)
-{
-	static const char allowed[] = "{}[],:0123456789+-.Etruefalsn \t\r\n";
-	struct text_scan scan = {.stray = len};
-	bool in_string = false;
-	for (size_t i = 0; i < len; i++) {
-		if (in_string && text[i] == '\\')
-			i++;
-		else if (text[i] == '"')
-			in_string = !in_string;
-		else if (in_string)
-			continue;
-		else if (memchr(allowed, text[i], sizeof(allowed) - 1) == NULL && scan.stray == len)
-			scan.stray = i;
-		else if (text[i] == ':')
-			scan.colons++;
-		else if (text[i] == '{' || text[i] == '[')
-			scan.containers++;
-	}
-	return scan;
-}
-
-/* The members of all objects in a parsed document, which is at most JSON_DEPTH_MAX deep. */
-static size_t count_members(json_object *value)
-{
-	size_t count = 0;
-	if (json_object_is_type(value, json_type_array)) {
-		for (size_t i = 0; i < json_object_array_length(value); i++)
-			count += count_members(json_object_array_get_idx(value, i));
-	} else if (json_object_is_type(value, json_type_object)) {
-		json_object_object_foreach(value, key, member)
-		{
-			(void)key;
-			count += 1 + count_members(member);
-		}
-	}
-	return count;
-}
-
 static void cleanup_tokener_fn(struct json_tokener **tokener)
 {
 	if (*tokener != NULL)
@@ -84,18 +38,18 @@ static void cleanup_tokener_fn(struct json_tokener **tokener)
 
 int json_parse(const void *data, size_t len, const char *what, json_object **out, struct error *err)
 {
-	if (len > JSON_SIZE_MAX)
-		return error_set(err, ERROR_INPUT, EFBIG,
-			"%s: %zu bytes are more than the limit of %zu for a JSON document", what,
-			len, JSON_SIZE_MAX);
-	const struct text_scan scan = scan_text(data, len);
-	if (scan.containers > JSON_CONTAINERS_MAX)
-		return error_set(err, ERROR_INPUT, EFBIG,
-			"%s: %zu objects and arrays are more than the limit of %u for a JSON "
-			"document",
-			what, scan.containers, JSON_CONTAINERS_MAX);
+	const struct json_rules rules = {
+		.name = what,
+		.kind = ERROR_INPUT,
+		.size_max = JSON_SIZE_MAX,
+		.depth_max = JSON_DEPTH_MAX,
+	};
+	int r = json_scan(data, len, &rules, err);
+	if (r < 0)
+		return r;
+	/* json-c counts a scalar within the innermost array as a level of its own. */
 	struct json_tokener *tokener __attribute__((cleanup(cleanup_tokener_fn))) =
-		json_tokener_new_ex(JSON_DEPTH_MAX);
+		json_tokener_new_ex(JSON_DEPTH_MAX + 1);
 	if (tokener == NULL)
 		return error_set(err, ERROR_INTERNAL, ENOMEM, "json-c is out of memory");
 	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
@@ -106,36 +60,48 @@ int json_parse(const void *data, size_t len, const char *what, json_object **out
 	cleanup_json json_object *value =
 		json_tokener_parse_ex(tokener, (const char *)text.data, (int)len + 1);
 	enum json_tokener_error code = json_tokener_get_error(tokener);
-	size_t end = json_tokener_get_parse_end(tokener);
-	if (code == json_tokener_error_depth)
-		return error_set(err, ERROR_INPUT, EINVAL,
-			"%s: JSON nested deeper than the limit of %d", what, JSON_DEPTH_MAX);
 	if (code != json_tokener_success)
-		return error_set(err, ERROR_INPUT, EINVAL, "%s: no valid JSON at byte %zu: %s",
-			what, end, json_tokener_error_desc(code));
-	if (scan.stray < len)
-		return error_set(err, ERROR_INPUT, EINVAL,
-			"%s: no valid JSON at byte %zu: unexpected character", what, scan.stray);
-	/* json-c keeps the last of duplicate keys; other readers may keep the first. */
-	if (scan.colons != count_members(value))
-		return error_set(err, ERROR_INPUT, EINVAL,
-			"%s: an object of the JSON document has the same key twice", what);
+		return error_set(err, ERROR_INPUT, EINVAL, "%s: %s, at byte %zu", what,
+			json_tokener_error_desc(code), json_tokener_get_parse_end(tokener));
 	*out = steal_ptr(&value);
 	return 0;
 }
 
-int json_read_member(const struct archive_index *index, const struct member *member,
-	const char *what, struct buffer *out, struct error *err)
+int json_read_extent(struct store *store, const struct extent *extent, const char *what,
+	struct buffer *out, struct error *err)
 {
-	if (member->size > JSON_SIZE_MAX)
+	if (extent->size > JSON_SIZE_MAX)
 		return error_set(err, ERROR_INPUT, EFBIG,
 			"%s: %llu bytes are more than the limit of %zu for a JSON document", what,
-			(unsigned long long)member->size, JSON_SIZE_MAX);
-	size_t len = (size_t)member->size;
+			(unsigned long long)extent->size, JSON_SIZE_MAX);
+	size_t len = (size_t)extent->size;
+	store->document_bytes += len;
+	if (store->document_bytes > JSON_READ_MAX)
+		return error_set(err, ERROR_LIMIT, E2BIG,
+			"%s: its documents come to more than the limit of %llu bytes", store->path,
+			(unsigned long long)JSON_READ_MAX);
 	void *to = buffer_reserve(out, len);
-	int r = file_read_at(index->fd, to, len, member->offset, what, err);
+	int r = file_read_at(extent->fd, to, len, extent->offset, what, err);
 	if (r == 0)
 		out->len += len;
+	return r;
+}
+
+int json_read_document(struct store *store, const char *name, json_type type, const char *what,
+	json_object **out, struct error *err)
+{
+	struct extent extent;
+	cleanup_buffer struct buffer text = {0};
+	cleanup_json json_object *document = NULL;
+	int r = store_find(store, name, &extent, err);
+	if (r == 0)
+		r = json_read_extent(store, &extent, what, &text, err);
+	if (r == 0)
+		r = json_parse(text.data, text.len, what, &document, err);
+	if (r == 0)
+		r = json_expect(document, type, what, "document", ERROR_INPUT, err);
+	if (r == 0)
+		*out = steal_ptr(&document);
 	return r;
 }
 
@@ -243,7 +209,8 @@ static bool sort_value(json_object *value, unsigned depth, json_object **out)
 
 bool json_sorted(json_object *value, json_object **out)
 {
-	return sort_value(value, JSON_DEPTH_MAX, out);
+	/* Scalars within the innermost object are a level of their own. */
+	return sort_value(value, JSON_DEPTH_MAX + 1, out);
 }
 
 void json_put_text(json_object *value, struct buffer *out)

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "image/archive_index.h"
+#include "image/store.h"
 #include "support/buffer.h"
 #include "support/error.h"
 
@@ -14,8 +14,8 @@
 #define JSON_SIZE_MAX ((size_t)8 << 20)
 #define JSON_DEPTH_MAX 64
 
-/* Most objects and arrays in a document: json-c takes some 750 bytes for an empty one. */
-#define JSON_CONTAINERS_MAX 100000u
+/* Most bytes of documents that are read of one store: a document may be named many times. */
+#define JSON_READ_MAX ((uint64_t)256 << 20)
 
 static inline void cleanup_json_fn(json_object **object)
 {
@@ -24,16 +24,22 @@ static inline void cleanup_json_fn(json_object **object)
 #define cleanup_json __attribute__((cleanup(cleanup_json_fn)))
 
 /*
- * Parses a whole document, strictly by RFC 8259. Too long, too deep or too many-parted ones,
- * duplicate keys and anything after the document are ERROR_INPUTs that begin with what. *out may be
- * NULL: JSON's null.
+ * Parses a whole document that json_scan finds right. Errors are its, of ERROR_INPUT, and begin
+ * with what. *out may be NULL: JSON's null.
  */
 int json_parse(
 	const void *data, size_t len, const char *what, json_object **out, struct error *err);
 
-/* Reads a member of an archive whole, within JSON_SIZE_MAX. what: for messages. */
-int json_read_member(const struct archive_index *index, const struct member *member,
-	const char *what, struct buffer *out, struct error *err);
+/*
+ * Adds the extent's bytes to out, within JSON_SIZE_MAX; more than JSON_READ_MAX bytes in all calls
+ * for a store are an ERROR_LIMIT. what: for messages.
+ */
+int json_read_extent(struct store *store, const struct extent *extent, const char *what,
+	struct buffer *out, struct error *err);
+
+/* Finds, reads and parses the document of that name, which must be of the type. */
+int json_read_document(struct store *store, const char *name, json_type type, const char *what,
+	json_object **out, struct error *err);
 
 /*
  * The value of a key of an object. A missing one and null give *out NULL and 0; another type than

@@ -5,7 +5,7 @@
 #include <sched.h>
 #include <string.h>
 
-#include "image/config_check.h"
+#include "image/diff_ids.h"
 #include "image/inflate.h"
 #include "image/range.h"
 #include "support/fileio.h"
@@ -19,20 +19,21 @@
 
 #define TYPE_TAR "application/vnd.oci.image.layer.v1.tar"
 
-/* One distinct member. */
+/* One distinct blob. */
 struct blob {
-	const struct member *member;
-	char *name;           /* for messages */
-	struct digest digest; /* of the member's bytes */
+	struct extent extent;
+	const struct decode_format *format; /* NULL: a plain tar */
+	char *name;                         /* for messages */
+	struct digest digest;               /* of its bytes */
 	struct image_layer layer;
 	struct error err;
 	int result;
 };
 
 struct loader {
-	int fd; /* the archive */
 	struct blob *blobs;
 	size_t count;
+	struct inflate_budget budget;
 	pthread_mutex_t lock; /* protects the two below */
 	size_t next;          /* the first blob that nobody has taken */
 	bool failed;          /* no further blob is taken */
@@ -53,18 +54,17 @@ void image_files_free(struct image_files *files)
 	for (size_t i = 0; i < files->spool_count; i++)
 		close(files->spools[i]);
 	free(files->spools);
-	if (files->archive >= 0)
-		close(files->archive);
+	store_unref(files->store);
 	free(files);
 }
 
-static int hash_plain(struct loader *loader, struct blob *blob)
+static int hash_plain(struct blob *blob)
 {
 	cleanup_free uint8_t *buffer = xmalloc(RANGE_CHUNK);
 	cleanup_hasher struct hasher *hasher = hasher_new();
 	struct image_layer *layer = &blob->layer;
 	struct range range = {
-		.fd = loader->fd,
+		.fd = layer->blob_fd,
 		.offset = layer->blob_offset,
 		.end = layer->blob_offset + layer->blob_size,
 		.name = blob->name,
@@ -98,7 +98,7 @@ static void take_inflated(struct image_layer *layer)
 	layer->blob_size = layer->tar_size;
 }
 
-static int inflate_blob(struct worker *worker, struct blob *blob, enum compression compression)
+static int inflate_blob(struct worker *worker, struct blob *blob)
 {
 	struct image_layer *layer = &blob->layer;
 	if (worker->spool < 0) {
@@ -110,11 +110,11 @@ static int inflate_blob(struct worker *worker, struct blob *blob, enum compressi
 		.from = layer->blob_fd,
 		.offset = layer->blob_offset,
 		.size = layer->blob_size,
-		.compression = compression,
+		.format = blob->format,
 		.name = blob->name,
 		.to = worker->spool,
 		.to_offset = worker->spool_end,
-		.limit = &inflate_image_limit,
+		.budget = &worker->loader->budget,
 	};
 	int r = inflate_run(&job, &blob->err);
 	if (r < 0)
@@ -127,9 +127,9 @@ static int inflate_blob(struct worker *worker, struct blob *blob, enum compressi
 	layer->tar_size = job.inflated_size;
 	uint64_t end = job.to_offset + job.inflated_size;
 	worker->spool_end = (end + SPOOL_ALIGN - 1) / SPOOL_ALIGN * SPOOL_ALIGN;
-	if (compression == COMPRESSION_GZIP)
+	if (blob->format == &decode_gzip)
 		layer->media_type = TYPE_TAR "+gzip";
-	else if (compression == COMPRESSION_ZSTD)
+	else if (blob->format == &decode_zstd)
 		layer->media_type = TYPE_TAR "+zstd";
 	else
 		take_inflated(layer);
@@ -139,17 +139,10 @@ static int inflate_blob(struct worker *worker, struct blob *blob, enum compressi
 static int load_blob(struct worker *worker, struct blob *blob)
 {
 	struct image_layer *layer = &blob->layer;
-	enum compression compression;
-	layer->blob_fd = worker->loader->fd;
-	layer->blob_offset = blob->member->offset;
-	layer->blob_size = blob->member->size;
-	int r = inflate_detect(layer->blob_fd, layer->blob_offset, layer->blob_size, blob->name,
-		&compression, &blob->err);
-	if (r < 0)
-		return r;
-	if (compression == COMPRESSION_NONE)
-		return hash_plain(worker->loader, blob);
-	return inflate_blob(worker, blob, compression);
+	layer->blob_fd = blob->extent.fd;
+	layer->blob_offset = blob->extent.offset;
+	layer->blob_size = blob->extent.size;
+	return blob->format == NULL ? hash_plain(blob) : inflate_blob(worker, blob);
 }
 
 static struct blob *take(struct loader *loader)
@@ -212,28 +205,50 @@ static void run_workers(struct loader *loader, struct image_files *files)
 	}
 }
 
-/* The blob of a member among the first count ones, or NULL. */
-static struct blob *find_blob(struct blob *blobs, size_t count, const struct member *member)
+/* The blob with those bytes among the first count ones, or NULL. */
+static struct blob *find_blob(struct blob *blobs, size_t count, const struct extent *extent)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (blobs[i].member == member)
+		if (blobs[i].extent.fd == extent->fd && blobs[i].extent.offset == extent->offset)
 			return &blobs[i];
 	}
 	return NULL;
 }
 
-static void add_blobs(struct loader *loader, const struct plan *plan, const char *path)
+static int add_blob(struct loader *loader, const struct plan_layer *layer, char *name,
+	uint64_t *compressed, struct error *err)
 {
+	struct blob *blob = &loader->blobs[loader->count++];
+	blob->extent = layer->extent;
+	blob->name = name;
+	int r = inflate_detect(layer->extent.fd, layer->extent.offset, layer->extent.size, name,
+		&blob->format, err);
+	if (r == 0 && blob->format != NULL &&
+		__builtin_add_overflow(*compressed, layer->extent.size, compressed))
+		*compressed = UINT64_MAX;
+	return r;
+}
+
+/* Makes the blobs, and the budget for all of them. */
+static int add_blobs(struct loader *loader, const struct plan *plan, const struct store *store,
+	struct error *err)
+{
+	uint64_t compressed = 0;
 	loader->blobs = xcalloc(plan->layer_count, sizeof(*loader->blobs));
 	for (size_t i = 0; i < plan->layer_count; i++) {
 		const struct plan_layer *layer = &plan->layers[i];
-		if (find_blob(loader->blobs, loader->count, layer->member) != NULL)
+		if (find_blob(loader->blobs, loader->count, &layer->extent) != NULL)
 			continue;
-		struct blob *blob = &loader->blobs[loader->count++];
-		blob->member = layer->member;
-		blob->name = xasprintf(
-			"%s: layer %zu of %zu (%s)", path, i + 1, plan->layer_count, layer->label);
+		char *name = xasprintf("%s: layer %zu of %zu (%s)", store->path, i + 1,
+			plan->layer_count, layer->label);
+		int r = add_blob(loader, layer, name, &compressed, err);
+		if (r < 0)
+			return r;
 	}
+	/* What a compressed archive holds goes on with what the archive itself has left. */
+	bool is_inner = store->budget.limit != 0;
+	loader->budget = is_inner ? store->budget : inflate_budget(store->path, compressed);
+	return 0;
 }
 
 static void free_blobs(struct loader *loader)
@@ -243,53 +258,53 @@ static void free_blobs(struct loader *loader)
 	free(loader->blobs);
 }
 
-static int mismatch(const char *name, const char *what, const struct digest *expected,
-	const struct digest *found, struct error *err)
-{
-	char expected_text[DIGEST_TEXT_SIZE];
-	char found_text[DIGEST_TEXT_SIZE];
-	return error_set(err, ERROR_INPUT, EINVAL, "%s: expected the %s %s, found %s", name, what,
-		digest_text(expected, expected_text), digest_text(found, found_text));
-}
-
-/* Compares each layer with what the archive and the config say of it. */
+/* Compares each layer with what the source and the config say of it. */
 static int check_layers(struct loader *loader, const struct plan *plan,
 	const struct digest *diff_ids, struct image_layer *layers, struct error *err)
 {
 	for (size_t i = 0; i < plan->layer_count; i++) {
 		const struct plan_layer *layer = &plan->layers[i];
-		const struct blob *blob = find_blob(loader->blobs, loader->count, layer->member);
-		if (blob->result < 0) {
+		const struct blob *blob = find_blob(loader->blobs, loader->count, &layer->extent);
+		int r = blob->result;
+		if (r < 0) {
 			*err = blob->err;
-			return blob->result;
+			return r;
 		}
-		if (layer->has_digest && !digest_equal(&layer->digest, &blob->digest))
-			return mismatch(blob->name, "digest", &layer->digest, &blob->digest, err);
-		if (!digest_equal(&diff_ids[i], &blob->layer.diff_id))
-			return mismatch(
-				blob->name, "diff ID", &diff_ids[i], &blob->layer.diff_id, err);
+		if (layer->has_digest)
+			r = digest_expect(&layer->digest, &blob->digest, blob->name, "digest", err);
+		if (r == 0 && !plan->lacks_diff_ids)
+			r = digest_expect(
+				&diff_ids[i], &blob->layer.diff_id, blob->name, "diff ID", err);
+		if (r < 0)
+			return r;
 		layers[i] = blob->layer;
 	}
 	return 0;
 }
 
-int layers_load(const struct archive_index *index, const struct plan *plan, struct image *image,
-	struct error *err)
+static int load(const struct store *store, const struct plan *plan, const struct digest *diff_ids,
+	struct image *image, struct error *err)
 {
-	size_t diff_count;
-	cleanup_free struct digest *diff_ids = config_diff_ids(plan->config, &diff_count);
-	if (diff_count != plan->layer_count)
-		return error_set(err, ERROR_INPUT, EINVAL,
-			"%s: the manifest lists %zu layers, but the image config has %zu diff IDs",
-			index->path, plan->layer_count, diff_count);
-	image->layers = xcalloc(plan->layer_count, sizeof(*image->layers));
-	image->layer_count = plan->layer_count;
-	if (plan->layer_count == 0)
-		return 0;
-	struct loader loader = {.fd = index->fd, .lock = PTHREAD_MUTEX_INITIALIZER};
-	add_blobs(&loader, plan, index->path);
-	run_workers(&loader, image->files);
-	int r = check_layers(&loader, plan, diff_ids, image->layers, err);
+	struct loader loader = {.lock = PTHREAD_MUTEX_INITIALIZER};
+	int r = add_blobs(&loader, plan, store, err);
+	if (r == 0) {
+		run_workers(&loader, image->files);
+		r = check_layers(&loader, plan, diff_ids, image->layers, err);
+	}
 	free_blobs(&loader);
 	return r;
+}
+
+int layers_load(
+	const struct store *store, const struct plan *plan, struct image *image, struct error *err)
+{
+	size_t diff_count;
+	cleanup_free struct digest *diff_ids = diff_ids_read(plan->config, &diff_count);
+	if (diff_count != plan->layer_count && !plan->lacks_diff_ids)
+		return error_set(err, ERROR_INPUT, EINVAL,
+			"%s: the manifest lists %zu layers, but the image config has %zu diff IDs",
+			store->path, plan->layer_count, diff_count);
+	image->layers = xcalloc(plan->layer_count, sizeof(*image->layers));
+	image->layer_count = plan->layer_count;
+	return plan->layer_count == 0 ? 0 : load(store, plan, diff_ids, image, err);
 }

@@ -6,18 +6,18 @@
 
 /* The descriptors that an image's layers live in. */
 struct image_files {
-	int archive; /* the archive, plain */
-	int *spools; /* what was inflated: one file a thread */
+	struct store *store; /* a reference; NULL: none */
+	int *spools;         /* what was inflated: one file a thread */
 	size_t spool_count;
 };
 
 void image_files_free(struct image_files *files);
 
 /*
- * Fills in image->layers from the plan, whose config holds as many diff IDs. Each distinct member
+ * Fills in image->layers from the plan, whose config holds as many diff IDs. Each distinct blob
  * is read once, several at a time by threads. The first layer that is wrong gives the error.
  */
-int layers_load(const struct archive_index *index, const struct plan *plan, struct image *image,
-	struct error *err);
+int layers_load(
+	const struct store *store, const struct plan *plan, struct image *image, struct error *err);
 
 #endif

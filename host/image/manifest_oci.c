@@ -1,15 +1,12 @@
-/* OCI image layouts (image-spec image-layout.md): index.json, nested indexes, one manifest. */
+/* OCI image layouts (image-spec image-layout.md): from index.json down to one manifest. */
 #include <errno.h>
 #include <string.h>
 
 #include "image/json_safe.h"
-#include "image/oci_descriptor.h"
-#include "image/plan.h"
-#include "image/platform.h"
+#include "image/manifests.h"
+#include "image/oci_manifest.h"
+#include "support/architecture.h"
 #include "support/memory.h"
-
-/* Indexes in indexes; containerd writes two levels. */
-#define INDEX_NESTING_MAX 8u
 
 /* The bytes of names that an error lists before it breaks off. */
 #define LIST_MAX 600u
@@ -30,43 +27,31 @@ static unsigned name_fit(
 	       strcmp(descriptor->ref_name, wanted_tag) == 0;
 }
 
-static const char *name_of(const struct descriptor *descriptor)
-{
-	return descriptor->image_name != NULL ? descriptor->image_name : descriptor->ref_name;
-}
-
 static bool same_name(const struct descriptor *a, const struct descriptor *b)
 {
-	const char *x = name_of(a);
-	const char *y = name_of(b);
+	const char *x = descriptor_name(a);
+	const char *y = descriptor_name(b);
 	return x == NULL || y == NULL ? x == y : strcmp(x, y) == 0;
 }
 
-/* The image descriptors of an index, in order. *out is the caller's; what they point to is the
- * index's. */
-static int read_descriptors(json_object *document, const char *what, struct descriptor **out,
+/* As descriptor_read_all, those that may be images; there is one at least. */
+static int read_images(json_object *document, const char *what, struct descriptor **out,
 	size_t *count, struct error *err)
 {
-	json_object *manifests;
-	*count = 0;
-	*out = NULL;
-	int r = json_get(
-		document, "manifests", json_type_array, what, ERROR_INPUT, &manifests, err);
+	cleanup_free struct descriptor *descriptors = NULL;
+	size_t all = 0;
+	size_t kept = 0;
+	int r = descriptor_read_all(document, what, &descriptors, &all, err);
+	for (size_t i = 0; r == 0 && i < all; i++) {
+		if (descriptor_is_image(&descriptors[i]))
+			descriptors[kept++] = descriptors[i];
+	}
+	if (r == 0 && kept == 0)
+		r = error_set(err, ERROR_INPUT, ENOENT, "%s: lists no image", what);
 	if (r < 0)
 		return r;
-	size_t all = manifests != NULL ? json_object_array_length(manifests) : 0;
-	cleanup_free struct descriptor *descriptors = xcalloc(all, sizeof(*descriptors));
-	for (size_t i = 0; i < all; i++) {
-		struct descriptor *descriptor = &descriptors[*count];
-		r = descriptor_read(json_object_array_get_idx(manifests, i), what, descriptor, err);
-		if (r < 0)
-			return r;
-		if (descriptor_is_image(descriptor))
-			++*count;
-	}
-	if (*count == 0)
-		return error_set(err, ERROR_INPUT, ENOENT, "%s: lists no image", what);
 	*out = steal_ptr(&descriptors);
+	*count = kept;
 	return 0;
 }
 
@@ -75,7 +60,7 @@ static int no_such_name(const char *what, const struct descriptor *descriptors, 
 {
 	cleanup_buffer struct buffer names = {0};
 	for (size_t i = 0; i < count; i++) {
-		const char *name = name_of(&descriptors[i]);
+		const char *name = descriptor_name(&descriptors[i]);
 		if (i > 0 && same_name(&descriptors[i - 1], &descriptors[i]))
 			continue;
 		buffer_printf(&names, ", %s", name != NULL ? name : "one without a name");
@@ -113,147 +98,123 @@ static int filter_by_name(const char *what, const struct image_options *options,
 	}
 	if (wanted == NULL && kept < *count && options->report != NULL)
 		report_note(options->report, "%s: has several images; takes the first, %s", what,
-			name_of(&chosen) != NULL ? name_of(&chosen) : "which has no name");
+			descriptor_name(&chosen) != NULL ? descriptor_name(&chosen)
+							 : "which has no name");
 	*count = kept;
 	return 0;
 }
 
-/* The descriptor of the wanted platform; a single one is taken as it is. */
+/*
+ * How well a descriptor fits the platform: 0 not at all; 1 it does not say what it is for; 2 by
+ * the architecture, of a variant that was not asked for or without the one that was; 3 wholly.
+ */
+static unsigned platform_fit(
+	const struct descriptor *descriptor, const char *architecture, const char *variant)
+{
+	if (descriptor->os != NULL && strcmp(descriptor->os, "linux") != 0)
+		return 0;
+	if (descriptor->architecture == NULL)
+		return 1;
+	if (strcmp(descriptor->architecture, architecture) != 0)
+		return 0;
+	if (variant == NULL || descriptor->variant == NULL)
+		return variant == descriptor->variant ? 3 : 2;
+	return strcmp(descriptor->variant, variant) == 0 ? 3 : 0;
+}
+
+static void add_platform(struct buffer *list, const struct descriptor *descriptor)
+{
+	buffer_printf(list, ", %s/%s%s%s", descriptor->os != NULL ? descriptor->os : "linux",
+		descriptor->architecture != NULL ? descriptor->architecture : "unknown",
+		descriptor->variant != NULL ? "/" : "",
+		descriptor->variant != NULL ? descriptor->variant : "");
+}
+
+static int no_such_platform(const char *what, const char *architecture, const char *variant,
+	const struct descriptor *descriptors, size_t count, struct error *err)
+{
+	cleanup_buffer struct buffer found = {0};
+	for (size_t i = 0; i < count && found.len < LIST_MAX; i++)
+		add_platform(&found, &descriptors[i]);
+	cleanup_free char *list = buffer_steal_text(&found);
+	return error_set(err, ERROR_INPUT, ENOENT,
+		"%s: has no image for linux/%s%s%s; there are: %s", what, architecture,
+		variant != NULL ? "/" : "", variant != NULL ? variant : "", list + 2);
+}
+
+/* The descriptor of the wanted platform; a single one is taken whatever it is for. */
 static int choose_platform(const char *what, const struct image_options *options,
 	const struct descriptor *descriptors, size_t count, struct descriptor *out,
 	struct error *err)
 {
-	const char *architecture = options->architecture != NULL ? options->architecture
-								 : platform_host_architecture();
-	cleanup_buffer struct buffer found = {0};
-	if (count == 1) {
-		*out = descriptors[0];
-		return 0;
-	}
+	const char *architecture =
+		options->architecture != NULL ? options->architecture : architecture_of_host();
+	unsigned best = 0;
+	*out = descriptors[0];
 	for (size_t i = 0; i < count; i++) {
-		const struct descriptor *descriptor = &descriptors[i];
-		if (descriptor->architecture == NULL ||
-			(strcmp(descriptor->architecture, architecture) == 0 &&
-				(descriptor->os == NULL || strcmp(descriptor->os, "linux") == 0))) {
-			*out = *descriptor;
-			return 0;
+		unsigned fit = platform_fit(&descriptors[i], architecture, options->variant);
+		if (fit > best) {
+			best = fit;
+			*out = descriptors[i];
 		}
-		if (found.len < LIST_MAX)
-			buffer_printf(&found, "%s%s/%s", i > 0 ? ", " : "",
-				descriptor->os != NULL ? descriptor->os : "linux",
-				descriptor->architecture);
 	}
-	cleanup_free char *list = buffer_steal_text(&found);
-	return error_set(err, ERROR_INPUT, ENOENT, "%s: has no image for linux/%s; there are: %s",
-		what, architecture, list);
+	if (best > 0 || count == 1)
+		return 0;
+	return no_such_platform(what, architecture, options->variant, descriptors, count, err);
 }
 
-static int read_top(
-	const struct archive_index *index, const char *what, json_object **out, struct error *err)
+/* Chooses among the descriptors of an index. is_top: they bear names. */
+static int choose(json_object *document, const char *what, const struct image_options *options,
+	bool is_top, struct descriptor *out, struct error *err)
 {
-	const struct member *member;
-	cleanup_buffer struct buffer text = {0};
-	int r = index_resolve(index, "index.json", &member, err);
+	cleanup_free struct descriptor *descriptors = NULL;
+	size_t count = 0;
+	int r = read_images(document, what, &descriptors, &count, err);
+	if (r == 0 && is_top)
+		r = filter_by_name(what, options, descriptors, &count, err);
 	if (r == 0)
-		r = json_read_member(index, member, what, &text, err);
-	if (r == 0)
-		r = json_parse(text.data, text.len, what, out, err);
-	if (r == 0)
-		r = json_expect(*out, json_type_object, what, "document", ERROR_INPUT, err);
+		r = choose_platform(what, options, descriptors, count, out, err);
 	return r;
 }
 
-/* Walks from index.json down to one manifest document. */
-static int find_manifest(const struct archive_index *index, const struct image_options *options,
-	struct plan *plan, json_object **out, struct error *err)
+/* The innermost platform counts: outer indexes rarely tell one. */
+static void take_platform(struct plan *plan, const struct descriptor *descriptor)
+{
+	if (descriptor->architecture == NULL)
+		return;
+	free(plan->os);
+	free(plan->architecture);
+	plan->os = descriptor->os != NULL ? xstrdup(descriptor->os) : NULL;
+	plan->architecture = xstrdup(descriptor->architecture);
+}
+
+int oci_plan(struct store *store, const struct image_options *options, struct plan *plan,
+	struct error *err)
 {
 	cleanup_json json_object *document = NULL;
-	cleanup_free char *top = xasprintf("%s: index.json", index->path);
-	int r = read_top(index, top, &document, err);
+	cleanup_free char *what = xasprintf("%s: index.json", store->path);
+	int r = oci_read_top(store, what, &document, err);
 	for (unsigned level = 0; r == 0; level++) {
-		cleanup_free struct descriptor *descriptors = NULL;
-		size_t count = 0;
 		struct descriptor chosen = {.media_type = ""};
-		r = read_descriptors(document, top, &descriptors, &count, err);
-		if (descriptors == NULL)
-			return r;
-		if (level == 0)
-			r = filter_by_name(top, options, descriptors, &count, err);
-		if (r == 0)
-			r = choose_platform(top, options, descriptors, count, &chosen, err);
+		cleanup_json json_object *next = NULL;
+		r = choose(document, what, options, level == 0, &chosen, err);
 		if (r < 0)
 			return r;
-		if (level == 0 && name_of(&chosen) != NULL)
-			plan->name = xstrdup(name_of(&chosen));
-		bool is_manifest = !descriptor_is_index(&chosen);
-		if (!is_manifest && level == INDEX_NESTING_MAX)
+		if (level == 0 && descriptor_name(&chosen) != NULL)
+			plan->name = xstrdup(descriptor_name(&chosen));
+		take_platform(plan, &chosen);
+		bool is_index = descriptor_is_index(&chosen);
+		if (is_index && level == OCI_NESTING_MAX)
 			return error_set(err, ERROR_INPUT, ELOOP,
-				"%s: indexes are nested deeper than the limit of %u", top,
-				INDEX_NESTING_MAX);
-		free(top);
-		top = xasprintf("%s: %s %s", index->path, is_manifest ? "manifest" : "index",
-			chosen.digest_text);
-		cleanup_json json_object *next = NULL;
-		r = descriptor_read_document(index, &chosen, top, &next, err);
-		if (r == 0 && is_manifest) {
-			*out = steal_ptr(&next);
-			return 0;
-		}
+				"%s: indexes are nested deeper than the limit of %u", what,
+				OCI_NESTING_MAX);
+		free(what);
+		what = oci_label(store, &chosen);
+		r = descriptor_read_document(store, &chosen, what, &next, err);
+		if (r == 0 && !is_index)
+			return oci_plan_manifest(store, next, what, plan, err);
 		json_object_put(document);
 		document = steal_ptr(&next);
 	}
-	return r;
-}
-
-static int add_layers(const struct archive_index *index, json_object *manifest, const char *what,
-	struct plan *plan, struct error *err)
-{
-	json_object *layers;
-	int r = json_get(manifest, "layers", json_type_array, what, ERROR_INPUT, &layers, err);
-	if (r < 0 || layers == NULL)
-		return r;
-	for (size_t i = 0; i < json_object_array_length(layers); i++) {
-		struct descriptor descriptor;
-		const struct member *member;
-		r = descriptor_read(json_object_array_get_idx(layers, i), what, &descriptor, err);
-		if (r < 0)
-			return r;
-		if (strstr(descriptor.media_type, "+encrypted") != NULL)
-			return error_set(err, ERROR_INPUT, ENOTSUP, "%s: layer %s is encrypted",
-				what, descriptor.digest_text);
-		r = descriptor_find(index, &descriptor, what, &member, err);
-		if (r == 0)
-			r = plan_add_layer(plan, index, descriptor.digest_text, member,
-				&descriptor.digest, err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-int plan_oci(const struct archive_index *index, const struct image_options *options,
-	struct plan *plan, struct error *err)
-{
-	cleanup_json json_object *manifest = NULL;
-	json_object *value;
-	struct descriptor config = {.media_type = ""};
-	const struct member *member;
-	cleanup_free char *what = xasprintf("%s: image manifest", index->path);
-	int r = find_manifest(index, options, plan, &manifest, err);
-	if (r == 0)
-		r = json_need(manifest, "config", json_type_object, what, &value, err);
-	if (r == 0)
-		r = descriptor_read(value, what, &config, err);
-	if (r < 0)
-		return r;
-	if (!descriptor_is_config(&config))
-		return error_set(err, ERROR_INPUT, EINVAL,
-			"%s: is no container image but an artifact of type %s", what,
-			config.media_type);
-	r = descriptor_find(index, &config, what, &member, err);
-	if (r == 0)
-		r = plan_set_config(plan, index, member, &config.digest, err);
-	if (r == 0)
-		r = add_layers(index, manifest, what, plan, err);
 	return r;
 }

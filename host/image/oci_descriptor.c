@@ -45,7 +45,11 @@ static int read_platform(
 		return r;
 	out->os = json_object_get_string(value);
 	r = json_get(platform, "architecture", json_type_string, what, ERROR_INPUT, &value, err);
+	if (r < 0)
+		return r;
 	out->architecture = json_object_get_string(value);
+	r = json_get(platform, "variant", json_type_string, what, ERROR_INPUT, &value, err);
+	out->variant = json_object_get_string(value);
 	return r;
 }
 
@@ -81,45 +85,79 @@ int descriptor_read(
 	r = read_annotations(object, what, out, err);
 	if (r == 0)
 		r = read_platform(object, what, out, err);
+	/* BuildKit gives its attestations this platform, so that nobody runs them. */
+	if (r == 0 && out->os != NULL && strcmp(out->os, "unknown") == 0)
+		out->is_attestation = true;
 	return r;
 }
 
-int descriptor_find(const struct archive_index *index, const struct descriptor *descriptor,
-	const char *what, const struct member **out, struct error *err)
+char *descriptor_blob_name(const struct descriptor *descriptor)
 {
 	char hex[DIGEST_TEXT_SIZE];
-	cleanup_free char *name =
-		xasprintf("blobs/sha256/%s", digest_hex(&descriptor->digest, hex));
-	int r = index_resolve(index, name, out, err);
+	return xasprintf("blobs/sha256/%s", digest_hex(&descriptor->digest, hex));
+}
+
+static int find_blob(struct store *store, const struct descriptor *descriptor, const char *what,
+	struct extent *out, struct error *err)
+{
+	cleanup_free char *name = descriptor_blob_name(descriptor);
+	int r = store_find(store, name, out, err);
 	if (r < 0)
 		return r;
-	if ((*out)->size != descriptor->size)
+	if (out->size != descriptor->size)
 		return error_set(err, ERROR_INPUT, EINVAL,
 			"%s: expected %s to have %llu bytes, found %llu", what, name,
-			(unsigned long long)descriptor->size, (unsigned long long)(*out)->size);
+			(unsigned long long)descriptor->size, (unsigned long long)out->size);
 	return 0;
 }
 
-int descriptor_read_document(const struct archive_index *index, const struct descriptor *descriptor,
+int descriptor_check_blob(struct store *store, const struct descriptor *descriptor,
+	const char *what, struct error *err)
+{
+	struct extent extent;
+	return find_blob(store, descriptor, what, &extent, err);
+}
+
+int descriptor_read_document(struct store *store, const struct descriptor *descriptor,
 	const char *what, json_object **out, struct error *err)
 {
-	const struct member *member;
+	struct extent extent;
 	cleanup_buffer struct buffer text = {0};
-	int r = descriptor_find(index, descriptor, what, &member, err);
+	cleanup_json json_object *document = NULL;
+	int r = find_blob(store, descriptor, what, &extent, err);
 	if (r == 0)
-		r = json_read_member(index, member, what, &text, err);
+		r = json_read_extent(store, &extent, what, &text, err);
 	if (r < 0)
 		return r;
 	struct digest found = digest_of(text.data, text.len);
-	if (!digest_equal(&found, &descriptor->digest)) {
-		char found_text[DIGEST_TEXT_SIZE];
-		return error_set(err, ERROR_INPUT, EINVAL, "%s: expected the digest %s, found %s",
-			what, descriptor->digest_text, digest_text(&found, found_text));
-	}
-	r = json_parse(text.data, text.len, what, out, err);
+	r = digest_expect(&descriptor->digest, &found, what, "digest", err);
+	if (r == 0)
+		r = json_parse(text.data, text.len, what, &document, err);
+	if (r == 0)
+		r = json_expect(document, json_type_object, what, "document", ERROR_INPUT, err);
+	if (r == 0)
+		*out = steal_ptr(&document);
+	return r;
+}
+
+int descriptor_read_all(json_object *document, const char *what, struct descriptor **out,
+	size_t *count, struct error *err)
+{
+	json_object *manifests;
+	int r = json_get(
+		document, "manifests", json_type_array, what, ERROR_INPUT, &manifests, err);
 	if (r < 0)
 		return r;
-	return json_expect(*out, json_type_object, what, "document", ERROR_INPUT, err);
+	size_t all = manifests != NULL ? json_object_array_length(manifests) : 0;
+	cleanup_free struct descriptor *descriptors = xcalloc(all, sizeof(*descriptors));
+	for (size_t i = 0; r == 0 && i < all; i++)
+		r = descriptor_read(
+			json_object_array_get_idx(manifests, i), what, &descriptors[i], err);
+	if (r < 0)
+		return r;
+	*out = steal_ptr(&descriptors);
+	*count = all;
+	return 0;
 }
 
 bool descriptor_is_index(const struct descriptor *descriptor)
@@ -129,21 +167,28 @@ bool descriptor_is_index(const struct descriptor *descriptor)
 		       "application/vnd.docker.distribution.manifest.list.v2+json") == 0;
 }
 
-bool descriptor_is_image(const struct descriptor *descriptor)
+bool descriptor_is_manifest(const struct descriptor *descriptor)
 {
 	static const char *const types[] = {
 		"application/vnd.oci.image.manifest.v1+json",
 		"application/vnd.docker.distribution.manifest.v2+json",
 		"", /* old writers left it out */
 	};
-	if (descriptor->is_attestation ||
-		(descriptor->os != NULL && strcmp(descriptor->os, "unknown") == 0))
-		return false;
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
 		if (strcmp(descriptor->media_type, types[i]) == 0)
 			return true;
 	}
 	return descriptor_is_index(descriptor);
+}
+
+bool descriptor_is_image(const struct descriptor *descriptor)
+{
+	return descriptor_is_manifest(descriptor) && !descriptor->is_attestation;
+}
+
+const char *descriptor_name(const struct descriptor *descriptor)
+{
+	return descriptor->image_name != NULL ? descriptor->image_name : descriptor->ref_name;
 }
 
 bool descriptor_is_config(const struct descriptor *config)

@@ -4,9 +4,10 @@
 
 #include <json-c/json.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#include "image/archive_index.h"
+#include "image/store.h"
 #include "support/digest.h"
 
 /* A checked descriptor; the strings belong to its JSON. */
@@ -20,6 +21,7 @@ struct descriptor {
 	bool is_attestation;
 	const char *os; /* platform, or NULL */
 	const char *architecture;
+	const char *variant;
 };
 
 /* Reads a descriptor from a JSON value of any type. what: for messages. */
@@ -29,18 +31,34 @@ int descriptor_read(
 /* Whether it points at an index of further descriptors. */
 bool descriptor_is_index(const struct descriptor *descriptor);
 
-/* Whether an image manifest, or an index of some, may be behind it: no attestation. */
+/* Whether it points at an image manifest or an index, be it of an attestation. */
+bool descriptor_is_manifest(const struct descriptor *descriptor);
+
+/* Whether an image may be behind it: as descriptor_is_manifest, and no attestation. */
 bool descriptor_is_image(const struct descriptor *descriptor);
+
+/* Its name by its annotations: the full one, or only a tag; NULL. */
+const char *descriptor_name(const struct descriptor *descriptor);
 
 /* Whether it points at an image config: Helm charts and the like are manifests with another. */
 bool descriptor_is_config(const struct descriptor *descriptor);
 
-/* The member of the archive that it points at, which must have the size that it says. */
-int descriptor_find(const struct archive_index *index, const struct descriptor *descriptor,
-	const char *what, const struct member **out, struct error *err);
+/* The name of its blob in an image layout; the caller frees it. */
+char *descriptor_blob_name(const struct descriptor *descriptor) __attribute__((returns_nonnull));
+
+/* Checks that its blob is there, with the size that it says. -ENOENT: it is not there. */
+int descriptor_check_blob(struct store *store, const struct descriptor *descriptor,
+	const char *what, struct error *err);
 
 /* Reads the manifest or index that it points at: an object with the digest that it says. */
-int descriptor_read_document(const struct archive_index *index, const struct descriptor *descriptor,
+int descriptor_read_document(struct store *store, const struct descriptor *descriptor,
 	const char *what, json_object **out, struct error *err);
+
+/*
+ * The descriptors of an index's `manifests`, in order, checked. *out is the caller's; what they
+ * point to is the document's.
+ */
+int descriptor_read_all(json_object *document, const char *what, struct descriptor **out,
+	size_t *count, struct error *err);
 
 #endif

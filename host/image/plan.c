@@ -5,8 +5,8 @@
 
 #include "image/config_check.h"
 #include "image/json_safe.h"
-#include "image/reference.h"
 #include "support/memory.h"
+#include "support/reference.h"
 
 void plan_free(struct plan *plan)
 {
@@ -14,46 +14,65 @@ void plan_free(struct plan *plan)
 		free(plan->layers[i].label);
 	free(plan->layers);
 	free(plan->name);
+	free(plan->os);
+	free(plan->architecture);
 	json_object_put(plan->config);
 	*plan = (struct plan){0};
 }
 
-int plan_set_config(struct plan *plan, const struct archive_index *index,
-	const struct member *member, const struct digest *digest, struct error *err)
+int plan_set_config(struct plan *plan, struct store *store, const char *name,
+	const struct digest *digest, struct error *err)
 {
+	struct extent extent;
 	cleanup_buffer struct buffer text = {0};
-	cleanup_free char *what = xasprintf("%s: image config %s", index->path, member->name);
-	int r = json_read_member(index, member, what, &text, err);
+	cleanup_free char *what = xasprintf("%s: image config %s", store->path, name);
+	int r = store_find(store, name, &extent, err);
+	if (r == 0)
+		r = json_read_extent(store, &extent, what, &text, err);
 	if (r < 0)
 		return r;
-	struct digest found = digest_of(text.data, text.len);
-	if (digest != NULL && !digest_equal(digest, &found)) {
-		char expected_text[DIGEST_TEXT_SIZE];
-		char found_text[DIGEST_TEXT_SIZE];
-		return error_set(err, ERROR_INPUT, EINVAL, "%s: expected the digest %s, found %s",
-			what, digest_text(digest, expected_text), digest_text(&found, found_text));
-	}
-	r = json_parse(text.data, text.len, what, &plan->config, err);
-	if (r < 0)
-		return r;
-	return config_check_document(plan->config, what, err);
+	plan->digest = digest_of(text.data, text.len);
+	if (digest != NULL)
+		r = digest_expect(digest, &plan->digest, what, "digest", err);
+	if (r == 0)
+		r = json_parse(text.data, text.len, what, &plan->config, err);
+	if (r == 0)
+		r = config_check_document(plan->config, what, err);
+	return r;
 }
 
-int plan_add_layer(struct plan *plan, const struct archive_index *index, const char *label,
-	const struct member *member, const struct digest *digest, struct error *err)
+int plan_add_layer(struct plan *plan, struct store *store, const char *name, const char *label,
+	const struct digest *digest, struct error *err)
 {
+	struct extent extent;
 	if (plan->layer_count == PLAN_LAYERS_MAX)
 		return error_set(err, ERROR_LIMIT, E2BIG,
-			"%s: the image has more layers than the limit of %u", index->path,
+			"%s: the image has more layers than the limit of %u", store->path,
 			PLAN_LAYERS_MAX);
-	plan->layers = xrealloc(plan->layers, plan->layer_count + 1, sizeof(*plan->layers));
+	int r = store_find(store, name, &extent, err);
+	if (r < 0)
+		return r;
+	plan->layers = array_grow(
+		plan->layers, plan->layer_count, &plan->layer_capacity, sizeof(*plan->layers));
 	struct plan_layer *layer = &plan->layers[plan->layer_count++];
-	*layer = (struct plan_layer){.member = member, .label = xstrdup(label)};
+	*layer = (struct plan_layer){.extent = extent, .label = xstrdup(label)};
 	if (digest != NULL) {
 		layer->has_digest = true;
 		layer->digest = *digest;
 	}
 	return 0;
+}
+
+const char *plan_platform(const struct plan *plan, const char *key)
+{
+	json_object *value = NULL;
+	json_object_object_get_ex(plan->config, key, &value);
+	const char *text = json_object_get_string(value);
+	if (text != NULL && *text != '\0')
+		return text;
+	if (strcmp(key, "os") == 0)
+		return plan->os;
+	return strcmp(key, "architecture") == 0 ? plan->architecture : NULL;
 }
 
 char *plan_wanted_name(const struct image_options *options)

@@ -5,8 +5,7 @@
 #include "support/fileio.h"
 #include "support/interrupt.h"
 
-/* Reads the next bytes of the range into its buffer. Returns their number, or -1. */
-static la_ssize_t read_next(struct range *range)
+int range_next(struct range *range, const uint8_t **data, size_t *len)
 {
 	uint64_t left = range->end - range->offset;
 	size_t n = left < RANGE_CHUNK ? (size_t)left : RANGE_CHUNK;
@@ -15,21 +14,26 @@ static la_ssize_t read_next(struct range *range)
 		range->result = file_read_at(
 			range->fd, range->buffer, n, range->offset, range->name, range->err);
 	if (range->result < 0)
-		return -1;
+		return range->result;
 	if (range->hasher != NULL)
 		hasher_add(range->hasher, range->buffer, n);
 	range->offset += n;
-	return (la_ssize_t)n;
+	*data = range->buffer;
+	*len = n;
+	return 0;
 }
 
-static la_ssize_t on_read(struct archive *archive, void *data, const void **buffer)
+static la_ssize_t on_read(struct archive *archive, void *context, const void **buffer)
 {
-	struct range *range = data;
-	la_ssize_t n = read_next(range);
-	if (n < 0)
-		archive_set_error(archive, EIO, "read failed");
-	*buffer = range->buffer;
-	return n;
+	struct range *range = context;
+	const uint8_t *data = NULL;
+	size_t len = 0;
+	int r = range_next(range, &data, &len);
+	*buffer = data;
+	if (r == 0)
+		return (la_ssize_t)len;
+	archive_set_error(archive, EIO, "read failed");
+	return -1;
 }
 
 /* Skips up to the end of the range, so that libarchive finds out about entries that pass it. */
@@ -64,9 +68,10 @@ int range_error(struct range *range, struct archive *archive)
 
 int range_drain(struct range *range)
 {
-	while (range->offset < range->end) {
-		if (read_next(range) < 0)
-			return range->result;
-	}
-	return 0;
+	const uint8_t *data;
+	size_t len;
+	int r = 0;
+	while (r == 0 && range->offset < range->end)
+		r = range_next(range, &data, &len);
+	return r;
 }

@@ -23,6 +23,12 @@ struct range {
 };
 
 /*
+ * The next bytes of the range, at most RANGE_CHUNK, valid until the next call. *len is 0 at the
+ * end. Returns 0 or the negative errno value, with words in range->err.
+ */
+int range_next(struct range *range, const uint8_t **data, size_t *len);
+
+/*
  * Opens the range with an archive whose formats and filters are set already. The range outlives
  * the archive. Errors of libarchive itself are told by range_error.
  */

@@ -14,7 +14,7 @@
 #define READ_CHUNK (256u << 10)
 #define COPY_CHUNK (64u << 20)
 
-#define OUTPUT_NAME "the image archive"
+#define OUTPUT_NAME "the output"
 
 struct sink {
 	int fd;

@@ -5,66 +5,20 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TAR_BLOCK 512u
+#include "support/ustar.h"
 
-/* The first size that does not fit eleven octal digits. */
-#define USTAR_SIZE_END (1ull << 33)
-
-struct ustar_header {
-	char name[100];
-	char mode[8];
-	char uid[8];
-	char gid[8];
-	char size[12];
-	char mtime[12];
-	char checksum[8];
-	char type;
-	char target[100];
-	char magic[6];
-	char version[2];
-	char user[32];
-	char group[32];
-	char device_major[8];
-	char device_minor[8];
-	char prefix[155];
-	char padding[12];
-};
-_Static_assert(sizeof(struct ustar_header) == TAR_BLOCK, "a tar header is a block");
-
-/* Digits up to the last byte of the field, which is NUL. */
-static void put_octal(char *field, size_t size, uint64_t value)
-{
-	field[size - 1] = '\0';
-	for (size_t i = size - 1; i > 0; i--) {
-		field[i - 1] = (char)('0' + value % 8);
-		value /= 8;
-	}
-}
-
-static int put_header(struct sink *sink, const char *name, char type, unsigned mode, uint64_t size,
+static int put_header(struct sink *sink, const char *name, char type, uint32_t mode, uint64_t size,
 	struct error *err)
 {
-	struct ustar_header header = {.type = type};
+	struct ustar header;
 	size_t len = strlen(name);
 	if (len > TAR_OUT_NAME_MAX)
 		return error_set(err, ERROR_INTERNAL, ENAMETOOLONG,
 			"the name %s is too long for a tar header", name);
+	ustar_init(&header, type, mode);
 	memcpy(header.name, name, len);
-	put_octal(header.mode, sizeof(header.mode), mode);
-	put_octal(header.uid, sizeof(header.uid), 0);
-	put_octal(header.gid, sizeof(header.gid), 0);
-	put_octal(header.size, sizeof(header.size), size);
-	put_octal(header.mtime, sizeof(header.mtime), 0);
-	memcpy(header.magic, "ustar", 6);
-	memcpy(header.version, "00", 2);
-	put_octal(header.device_major, sizeof(header.device_major), 0);
-	put_octal(header.device_minor, sizeof(header.device_minor), 0);
-	/* The sum is that of a header with blanks in the sum's field. */
-	memset(header.checksum, ' ', sizeof(header.checksum));
-	unsigned sum = 0;
-	for (size_t i = 0; i < sizeof(header); i++)
-		sum += ((const unsigned char *)&header)[i];
-	put_octal(header.checksum, sizeof(header.checksum) - 1, sum);
+	ustar_put_octal(header.size, sizeof(header.size), size);
+	ustar_put_checksum(&header);
 	return sink_write(sink, &header, sizeof(header), err);
 }
 
@@ -93,7 +47,7 @@ static int put_size_record(struct sink *sink, uint64_t size, struct error *err)
 
 int tar_out_file_header(struct sink *sink, const char *name, uint64_t size, struct error *err)
 {
-	bool fits = size < USTAR_SIZE_END;
+	bool fits = size <= USTAR_OCTAL_11;
 	int r = fits ? 0 : put_size_record(sink, size, err);
 	return r < 0 ? r : put_header(sink, name, '0', 0644, fits ? size : 0, err);
 }

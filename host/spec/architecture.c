@@ -1,8 +1,6 @@
-#include "spec/architecture.h"
-
+/* Which architectures an image can be for. */
 #include <errno.h>
 #include <string.h>
-#include <sys/utsname.h>
 
 #include "spec/json_text.h"
 #include "spec/nearest.h"
@@ -37,7 +35,7 @@ static const char *const known[] = {
 	"wasm",
 };
 
-/* What uname(2) calls machines, where it is another word. */
+/* What uname(1) calls machines, where it is another word: people may know that one. */
 static const struct {
 	const char *machine;
 	const char *architecture;
@@ -62,15 +60,6 @@ static const char *of_machine(const char *machine)
 			return machines[i].architecture;
 	}
 	return NULL;
-}
-
-char *architecture_of_host(void)
-{
-	struct utsname host;
-	if (uname(&host) < 0)
-		return xstrdup("amd64");
-	const char *word = of_machine(host.machine);
-	return xstrdup(word != NULL ? word : host.machine);
 }
 
 int spec_check_architecture(const char *text, struct error *err)

@@ -4,7 +4,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "spec/json_scan.h"
+#include "support/json_scan.h"
 #include "support/memory.h"
 
 /* Longest JSON text that a message shows, in bytes. */
@@ -19,14 +19,19 @@ static void cleanup_tokener_fn(json_tokener **tokener)
 int json_text_parse(const char *text, size_t len, json_type type, const char *name,
 	json_object **out, struct error *err)
 {
-	if (len > INT_MAX)
-		return error_set(err, ERROR_SPEC, EFBIG, "%s: %zu bytes are too many", name, len);
-	int r = json_scan(text, len, type == json_type_object ? '{' : '[', name, err);
+	const struct json_rules rules = {
+		.name = name,
+		.kind = ERROR_SPEC,
+		.first = type == json_type_object ? '{' : '[',
+		.size_max = INT_MAX, /* what json-c takes */
+		.depth_max = JSON_TEXT_DEPTH_MAX,
+	};
+	int r = json_scan(text, len, &rules, err);
 	if (r < 0)
 		return r;
 	/* json-c counts a scalar within the innermost list as a level of its own. */
 	json_tokener *tokener __attribute__((cleanup(cleanup_tokener_fn))) =
-		json_tokener_new_ex(JSON_DEPTH_MAX + 1);
+		json_tokener_new_ex(JSON_TEXT_DEPTH_MAX + 1);
 	if (tokener == NULL)
 		return error_set(err, ERROR_INTERNAL, ENOMEM, "%s: no memory to parse it", name);
 	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 |

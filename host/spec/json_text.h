@@ -7,6 +7,9 @@
 
 #include "support/error.h"
 
+/* Deepest nesting of objects and lists; a list in an object is 2. */
+#define JSON_TEXT_DEPTH_MAX 32
+
 static inline void cleanup_json_fn(json_object **object)
 {
 	json_object_put(*object);

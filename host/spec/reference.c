@@ -8,6 +8,7 @@
 #include "spec/json_text.h"
 #include "spec/spec.h"
 #include "support/memory.h"
+#include "support/reference.h"
 
 #define NAME_MAX_LEN 255
 #define TAG_MAX_LEN 128
@@ -170,18 +171,14 @@ int spec_parse_reference(const char *text, char **name, char **tag, struct error
 		return error_set(err, ERROR_SPEC, EINVAL,
 			"%s has a digest ('@'), which an image to be built cannot have", quoted);
 	}
-	const char *slash = strrchr(text, '/');
-	const char *colon = strrchr(text, ':');
-	if (colon != NULL && slash != NULL && colon < slash)
-		colon = NULL;
-	cleanup_free char *repository =
-		colon == NULL ? xstrdup(text) : xstrndup(text, (size_t)(colon - text));
+	cleanup_free char *repository = NULL;
+	const char *own_tag = reference_split(text, &repository);
 	int r = reference_check_name(repository, err);
-	if (r == 0 && colon != NULL)
-		r = reference_check_tag(colon + 1, err);
+	if (r == 0 && own_tag != NULL)
+		r = reference_check_tag(own_tag, err);
 	if (r < 0)
 		return r;
 	*name = steal_ptr(&repository);
-	*tag = colon == NULL ? NULL : xstrdup(colon + 1);
+	*tag = own_tag == NULL ? NULL : xstrdup(own_tag);
 	return 0;
 }

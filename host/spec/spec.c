@@ -6,11 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "spec/architecture.h"
 #include "spec/attributes.h"
 #include "spec/config.h"
 #include "spec/json_text.h"
 #include "spec/reference.h"
+#include "support/architecture.h"
 #include "support/buffer.h"
 #include "support/fileio.h"
 #include "support/memory.h"
@@ -20,7 +20,7 @@ struct build_spec *spec_new(void)
 	struct build_spec *spec = xcalloc(1, sizeof(*spec));
 	spec->copy_to_root = xcalloc(1, sizeof(*spec->copy_to_root));
 	spec->extra_commands = xstrdup("");
-	spec->architecture = architecture_of_host();
+	spec->architecture = xstrdup(architecture_of_host());
 	spec->disk_size = 1024;
 	spec->memory_size = 512;
 	spec->created = 1;
@@ -106,14 +106,10 @@ int spec_read(const char *path, struct build_spec *spec, struct report *report, 
 
 static int check_base(const char *path, struct error *err)
 {
-	struct stat st;
 	if (strcmp(path, "-") == 0)
 		return 0;
-	if (stat(path, &st) < 0)
+	if (access(path, F_OK) < 0)
 		return error_set_errno(err, ERROR_SPEC, "fromImage: %s", path);
-	if (S_ISDIR(st.st_mode))
-		return error_set(err, ERROR_SPEC, EISDIR,
-			"fromImage: %s: is a folder, an image archive (a file) is wanted", path);
 	if (access(path, R_OK) < 0)
 		return error_set_errno(err, ERROR_SPEC, "fromImage: %s: cannot read", path);
 	return 0;

@@ -1,5 +1,6 @@
 #include "support/digest.h"
 
+#include <errno.h>
 #include <openssl/evp.h>
 #include <string.h>
 
@@ -58,6 +59,17 @@ bool digest_parse(struct digest *digest, const char *text)
 bool digest_equal(const struct digest *a, const struct digest *b)
 {
 	return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+}
+
+int digest_expect(const struct digest *expected, const struct digest *found, const char *name,
+	const char *what, struct error *err)
+{
+	char expected_text[DIGEST_TEXT_SIZE];
+	char found_text[DIGEST_TEXT_SIZE];
+	if (digest_equal(expected, found))
+		return 0;
+	return error_set(err, ERROR_INPUT, EINVAL, "%s: expected the %s %s, found %s", name, what,
+		digest_text(expected, expected_text), digest_text(found, found_text));
 }
 
 struct digest digest_of(const void *data, size_t len)

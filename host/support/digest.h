@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "support/error.h"
+
 struct digest {
 	uint8_t bytes[32];
 };
@@ -23,6 +25,13 @@ const char *digest_hex(const struct digest *digest, char text[static DIGEST_TEXT
 bool digest_parse(struct digest *digest, const char *text);
 
 bool digest_equal(const struct digest *a, const struct digest *b);
+
+/*
+ * 0 where the two are equal; else an ERROR_INPUT "NAME: expected the WHAT sha256:..., found ...".
+ * what: such as "digest" or "diff ID".
+ */
+int digest_expect(const struct digest *expected, const struct digest *found, const char *name,
+	const char *what, struct error *err);
 
 /* The digest of a byte string. */
 struct digest digest_of(const void *data, size_t len);

@@ -33,7 +33,7 @@ struct memory_file {
 
 static inline struct memory_file memory_file_new(const void *data, size_t len)
 {
-	struct memory_file file = {.fd = memfd_create("archive", MFD_CLOEXEC)};
+	struct memory_file file = {.fd = memfd_create("archive", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
 	struct error err;
 	assert_true(file.fd >= 0);
 	assert_int_equal(file_write_at(file.fd, data, len, 0, "memory file", &err), 0);

@@ -2,7 +2,7 @@
 #include "image_builder.h"
 
 #include "image/archive_index.h"
-#include "image/reference.h"
+#include "support/reference.h"
 
 #define CHAIN(hex) "sha256:" hex
 
@@ -53,7 +53,8 @@ static const struct fixture fixtures[] = {
 	{"BAD-layer-count.docker.tar", NULL, NULL, "lists 1 layers, but the image config has 3", 0,
 		NULL},
 	{"BAD-null-manifest.tar", NULL, NULL, "expected an array, found null", 0, NULL},
-	{"no-manifest.tar", NULL, NULL, "before Docker 1.10", 0, NULL},
+	{"no-manifest.tar", NULL, NULL, "bazel/v1/tarball:test_image", 1,
+		CHAIN("fbec6100edacb7a6374f75545cfdfac2d83f74d0f5ed813645e4c3944c68c761")},
 };
 
 static void check_fixture(const char *folder, const struct fixture *fixture)

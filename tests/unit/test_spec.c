@@ -12,9 +12,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "spec/architecture.h"
 #include "spec/json_text.h"
 #include "spec/spec.h"
+#include "support/architecture.h"
 #include "support/buffer.h"
 #include "support/fileio.h"
 #include "support/memory.h"
@@ -62,7 +62,7 @@ static void dump_number(struct buffer *out, const char *name, int64_t value, int
 static char *dump(const struct build_spec *spec)
 {
 	struct buffer out = {0};
-	cleanup_free char *host = architecture_of_host();
+	const char *host = architecture_of_host();
 	dump_text(&out, "name", spec->name, NULL);
 	dump_text(&out, "tag", spec->tag, NULL);
 	dump_text(&out, "from_image", spec->from_image, NULL);

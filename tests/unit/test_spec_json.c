@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "random_tree.h"
-#include "spec/json_scan.h"
 #include "spec/json_text.h"
 #include "support/buffer.h"
+#include "support/json_scan.h"
 #include "support/memory.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -20,8 +20,15 @@
 /* Scans a text that ends where its memory ends, for AddressSanitizer to watch. */
 static int scan(const char *text, size_t len, struct error *err)
 {
+	static const struct json_rules rules = {
+		.name = "spec.json",
+		.kind = ERROR_SPEC,
+		.first = '{',
+		.size_max = 8 << 20,
+		.depth_max = JSON_TEXT_DEPTH_MAX,
+	};
 	cleanup_free char *copy = xmemdup(text, len);
-	return json_scan(copy, len, '{', "spec.json", err);
+	return json_scan(copy, len, &rules, err);
 }
 
 static void test_refused_json(void **state)
@@ -131,7 +138,7 @@ static void test_keys_that_differ(void **state)
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct error err;
-		assert_int_equal(json_scan(rows[i], strlen(rows[i]), '{', "x", &err), 0);
+		assert_int_equal(scan(rows[i], strlen(rows[i]), &err), 0);
 	}
 }
 
@@ -153,29 +160,31 @@ static void test_limits(void **state)
 	(void)state;
 	struct error err;
 	cleanup_json json_object *object = NULL;
-	cleanup_free char *deep = nested(JSON_DEPTH_MAX, "1");
+	cleanup_free char *deep = nested(JSON_TEXT_DEPTH_MAX, "1");
 	assert_int_equal(
 		json_text_parse(deep, strlen(deep), json_type_object, "x", &object, &err), 0);
 	assert_string_equal(deep, json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
 
-	cleanup_free char *deeper = nested(JSON_DEPTH_MAX + 1, "1");
-	assert_true(json_scan(deeper, strlen(deeper), '{', "x", &err) < 0);
-	assert_string_equal(err.message, "x:1:37: objects and lists are nested deeper than 32");
+	cleanup_free char *deeper = nested(JSON_TEXT_DEPTH_MAX + 1, "1");
+	assert_true(scan(deeper, strlen(deeper), &err) < 0);
+	assert_string_equal(
+		err.message, "spec.json:1:37: objects and lists are nested deeper than 32");
 
 	cleanup_free char *abyss = nested(500000, "");
-	assert_true(json_scan(abyss, strlen(abyss), '{', "x", &err) < 0);
+	assert_true(scan(abyss, strlen(abyss), &err) < 0);
 
 	char digits[JSON_NUMBER_MAX + 2];
 	memset(digits, '1', sizeof(digits));
 	digits[1] = '.';
 	digits[JSON_NUMBER_MAX] = '\0';
 	cleanup_free char *number = nested(1, digits);
-	assert_int_equal(json_scan(number, strlen(number), '{', "x", &err), 0);
+	assert_int_equal(scan(number, strlen(number), &err), 0);
 	digits[JSON_NUMBER_MAX] = '1';
 	digits[JSON_NUMBER_MAX + 1] = '\0';
 	cleanup_free char *longer = nested(1, digits);
-	assert_true(json_scan(longer, strlen(longer), '{', "x", &err) < 0);
-	assert_string_equal(err.message, "x:1:6: a number of 129 characters, 128 are the limit");
+	assert_true(scan(longer, strlen(longer), &err) < 0);
+	assert_string_equal(
+		err.message, "spec.json:1:6: a number of 129 characters, 128 are the limit");
 }
 
 /* As many keys as fit the limit, all different but the last: found without a pass for each. */
@@ -189,10 +198,10 @@ static void test_many_keys(void **state)
 		buffer_printf(&text, "\"%x\":0,", i);
 	size_t len = text.len;
 	buffer_add_text(&text, "\"y\":0}");
-	assert_int_equal(json_scan((char *)text.data, text.len, '{', "x", &err), 0);
+	assert_int_equal(scan((char *)text.data, text.len, &err), 0);
 	text.len = len;
 	buffer_add_text(&text, "\"c350\":0}");
-	assert_true(json_scan((char *)text.data, text.len, '{', "x", &err) < 0);
+	assert_true(scan((char *)text.data, text.len, &err) < 0);
 	assert_non_null(strstr(err.message, ": the key \"c350\" is there already, on line 1"));
 }
 
@@ -257,12 +266,12 @@ static void test_random_json(void **state)
 		/* Every part of it is no JSON. */
 		size_t part = random_below(&random, (unsigned)len);
 		cleanup_free char *cut = xmemdup(text, part);
-		assert_true(json_scan(cut, part, '{', "x", &err) < 0);
+		assert_true(scan(cut, part, &err) < 0);
 
 		/* With a byte changed it may still be JSON: json-c must agree where it is. */
 		copy[random_below(&random, (unsigned)len)] = (char)random_below(&random, 256);
 		cleanup_json json_object *other = NULL;
-		r = json_scan(copy, len, '{', "x", &err);
+		r = scan(copy, len, &err);
 		if (r == 0 && json_text_parse(copy, len, json_type_object, "x", &other, &err) < 0)
 			fail_msg("json-c: %s: %.*s", err.message, (int)len, copy);
 		taken += r == 0;

@@ -1,4 +1,4 @@
-#include "image/reference.h"
+#include "support/reference.h"
 
 #include <string.h>
 
@@ -13,6 +13,13 @@ const char *reference_tag(const char *name)
 	if (colon == NULL || (slash != NULL && colon < slash))
 		return NULL;
 	return colon + 1;
+}
+
+const char *reference_split(const char *text, char **name)
+{
+	const char *tag = reference_tag(text);
+	*name = tag == NULL ? xstrdup(text) : xstrndup(text, (size_t)(tag - 1 - text));
+	return tag;
 }
 
 /* Whether the part before the first '/' is a registry rather than a folder of the default one. */

@@ -1,4 +1,4 @@
-#include "spec/json_scan.h"
+#include "support/json_scan.h"
 
 #include <errno.h>
 #include <math.h>
@@ -30,11 +30,12 @@ struct scan {
 	const char *text;
 	size_t len;
 	size_t at;
-	const char *name;
+	const struct json_rules *rules;
 	struct error *err;
-	struct level levels[JSON_DEPTH_MAX];
+	struct level *levels; /* rules->depth_max of them */
 	size_t depth;
-	struct key *keys; /* of all open objects, innermost last */
+	size_t containers; /* opened so far */
+	struct key *keys;  /* of all open objects, innermost last */
 	size_t key_count;
 	size_t key_capacity;
 	struct buffer names;
@@ -52,6 +53,7 @@ enum want {
 
 static void scan_free(struct scan *scan)
 {
+	free(scan->levels);
 	free(scan->keys);
 	buffer_free(&scan->names);
 }
@@ -81,8 +83,8 @@ fail(const struct scan *scan, size_t at, const char *format, ...)
 	vsnprintf(what, sizeof(what), format, args);
 	va_end(args);
 	locate(scan, at, &line, &column);
-	return error_set(
-		scan->err, ERROR_SPEC, EINVAL, "%s:%zu:%zu: %s", scan->name, line, column, what);
+	return error_set(scan->err, scan->rules->kind, EINVAL, "%s:%zu:%zu: %s", scan->rules->name,
+		line, column, what);
 }
 
 /* "wanted ..., found ...": what stands at the current place, in words. */
@@ -273,9 +275,11 @@ static int scan_number(struct scan *scan)
 
 static int open_level(struct scan *scan)
 {
-	if (scan->depth == JSON_DEPTH_MAX)
-		return fail(scan, scan->at, "objects and lists are nested deeper than %d",
-			JSON_DEPTH_MAX);
+	if (scan->depth == scan->rules->depth_max)
+		return fail(scan, scan->at, "objects and lists are nested deeper than %u",
+			scan->rules->depth_max);
+	if (scan->containers++ == JSON_CONTAINERS_MAX)
+		return fail(scan, scan->at, "more than %d objects and lists", JSON_CONTAINERS_MAX);
 	scan->levels[scan->depth++] = (struct level){
 		.object = scan->text[scan->at++] == '{',
 		.keys = scan->key_count,
@@ -300,36 +304,41 @@ static int compare_keys(const void *a, const void *b, void *names)
 	return x->at < y->at ? -1 : x->at > y->at;
 }
 
-/* Ends the innermost object or list; the keys of an object are compared all at once, sorted. */
+/* Refuses equal keys, all compared at once, sorted: the one that comes first in the text. */
+static int check_keys(struct scan *scan, struct key *keys, size_t count)
+{
+	const struct key *again = NULL;
+	size_t first = 0;
+	size_t line, column;
+	if (keys == NULL || count < 2)
+		return 0;
+	qsort_r(keys, count, sizeof(*keys), compare_keys, scan->names.data);
+	for (size_t i = 1; i < count; i++) {
+		if (compare_names(&keys[i - 1], &keys[i], scan->names.data) != 0 ||
+			(again != NULL && again->at < keys[i].at))
+			continue;
+		again = &keys[i];
+		first = keys[i - 1].at;
+	}
+	if (again == NULL)
+		return 0;
+	locate(scan, first, &line, &column);
+	return fail(scan, again->at, "the key \"%.*s\" is there already, on line %zu",
+		(int)(again->len < 64 ? again->len : 64),
+		(const char *)scan->names.data + again->start, line);
+}
+
+/* Ends the innermost object or list. */
 static int close_level(struct scan *scan)
 {
 	const struct level *level = &scan->levels[--scan->depth];
 	size_t count = scan->key_count - level->keys;
+	struct key *keys = count > 0 ? scan->keys + level->keys : NULL;
 	scan->at++;
-	if (count > 1) {
-		struct key *keys = scan->keys + level->keys;
-		const struct key *again = NULL;
-		size_t first = 0;
-		qsort_r(keys, count, sizeof(*keys), compare_keys, scan->names.data);
-		for (size_t i = 1; i < count; i++) {
-			if (compare_names(&keys[i - 1], &keys[i], scan->names.data) != 0 ||
-				(again != NULL && again->at < keys[i].at))
-				continue;
-			again = &keys[i];
-			first = keys[i - 1].at;
-		}
-		if (again != NULL) {
-			size_t line, column;
-			locate(scan, first, &line, &column);
-			return fail(scan, again->at,
-				"the key \"%.*s\" is there already, on line %zu",
-				(int)(again->len < 64 ? again->len : 64),
-				(const char *)scan->names.data + again->start, line);
-		}
-	}
+	int r = check_keys(scan, keys, count);
 	scan->key_count = level->keys;
 	scan->names.len = level->names;
-	return 0;
+	return r;
 }
 
 /* A key and the colon after it. */
@@ -415,24 +424,43 @@ static int scan_step(struct scan *scan, enum want *want)
 	}
 }
 
-int json_scan(const char *text, size_t len, char first, const char *name, struct error *err)
+/* The beginning of a document of the wanted kind. */
+static int check_first(const struct scan *scan)
 {
+	char first = scan->rules->first;
+	bool object = first == '{';
+	if (scan->at == scan->len)
+		return error_set(scan->err, scan->rules->kind, EINVAL,
+			"%s: is empty, a JSON %s is wanted", scan->rules->name,
+			first == 0 ? "document"
+			: object   ? "object"
+				   : "list");
+	if (first == 0 || next_is(scan, first))
+		return 0;
+	return fail_wanted(scan, object ? "an object, so '{'," : "a list, so '[',");
+}
+
+int json_scan(const char *text, size_t len, const struct json_rules *rules, struct error *err)
+{
+	if (len > rules->size_max)
+		return error_set(err, rules->kind, EFBIG,
+			"%s: %zu bytes are more than the limit of %zu for a JSON document",
+			rules->name, len, rules->size_max);
 	struct scan scan __attribute__((cleanup(scan_free))) = {
-		.text = text, .len = len, .name = name, .err = err};
+		.text = text,
+		.len = len,
+		.rules = rules,
+		.err = err,
+		.levels = xcalloc(rules->depth_max, sizeof(struct level)),
+	};
 	enum want want = WANT_VALUE;
 	skip_space(&scan);
-	if (scan.at == len)
-		return error_set(err, ERROR_SPEC, EINVAL, "%s: is empty, a JSON %s is wanted", name,
-			first == '{' ? "object" : "list");
-	if (!next_is(&scan, first))
-		return fail_wanted(&scan, first == '{' ? "an object, so '{'," : "a list, so '[',");
-	while (want != WANT_NONE) {
-		int r = scan_step(&scan, &want);
-		if (r < 0)
-			return r;
+	int r = check_first(&scan);
+	while (r == 0 && want != WANT_NONE) {
+		r = scan_step(&scan, &want);
 		skip_space(&scan);
 	}
-	if (scan.at < len)
-		return fail_wanted(&scan, "the end of the text");
-	return 0;
+	if (r == 0 && scan.at < len)
+		r = fail_wanted(&scan, "the end of the text");
+	return r;
 }

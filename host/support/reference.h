@@ -1,6 +1,6 @@
 /* Image names: "repo:tag" as people write it and in the full form that Docker gives it. */
-#ifndef LAYERVM_IMAGE_REFERENCE_H
-#define LAYERVM_IMAGE_REFERENCE_H
+#ifndef LAYERVM_SUPPORT_REFERENCE_H
+#define LAYERVM_SUPPORT_REFERENCE_H
 
 #include <stdbool.h>
 
@@ -16,5 +16,11 @@ bool reference_equal(const char *a, const char *b);
 
 /* Where the tag begins: behind the last ':' after the last '/'; NULL where there is none. */
 const char *reference_tag(const char *name);
+
+/*
+ * Splits "name:tag". *name: the part before the tag, or all of it; the caller frees it. Returns
+ * the tag as reference_tag does.
+ */
+const char *reference_split(const char *text, char **name);
 
 #endif

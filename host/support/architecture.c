@@ -1,4 +1,4 @@
-#include "image/platform.h"
+#include "support/architecture.h"
 
 /* The compiler knows what the program runs on: uname(2) would give the kernel's view, which is
  * another one for a 32-bit program. */
@@ -22,7 +22,7 @@
 #error "no GOARCH is known for this architecture"
 #endif
 
-const char *platform_host_architecture(void)
+const char *architecture_of_host(void)
 {
 	return ARCHITECTURE;
 }

@@ -1,0 +1,153 @@
+#include "image/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "image/range.h"
+#include "support/fileio.h"
+#include "support/interrupt.h"
+#include "support/memory.h"
+
+/* A pipe as a file that can be read at any position. Returns its descriptor. */
+static int spool(int fd, const char *path, uint64_t *size, struct error *err)
+{
+	cleanup_close int to = file_temporary(err);
+	if (to < 0)
+		return to;
+	cleanup_free char *buffer = xmalloc(RANGE_CHUNK);
+	*size = 0;
+	for (;;) {
+		int r = interrupt_check(err);
+		if (r < 0)
+			return r;
+		ssize_t n = read(fd, buffer, RANGE_CHUNK);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_set_errno(err, ERROR_INPUT, "%s: cannot read", path);
+		if (n == 0)
+			return steal_fd(&to);
+		r = file_write(to, buffer, (size_t)n, "a temporary file", err);
+		if (r < 0)
+			return r;
+		*size += (uint64_t)n;
+	}
+}
+
+/* Replaces a compressed archive by what it holds. */
+static int inflate_archive(struct store *store, struct error *err)
+{
+	struct inflate_job job = {
+		.from = store->fd,
+		.size = store->size,
+		.name = store->path,
+		.budget = &store->budget,
+	};
+	int r = inflate_detect(store->fd, 0, store->size, store->path, &job.format, err);
+	if (r < 0 || job.format == NULL)
+		return r;
+	cleanup_close int to = file_temporary(err);
+	if (to < 0)
+		return to;
+	job.to = to;
+	store->budget = inflate_budget(store->path, store->size);
+	r = inflate_run(&job, err);
+	if (r < 0)
+		return r;
+	close(store->fd);
+	store->fd = steal_fd(&to);
+	store->size = job.inflated_size;
+	return 0;
+}
+
+/* Takes a descriptor over as what it is: a folder, a file, or a pipe to be spooled. */
+static int take_descriptor(struct store *store, int fd, bool is_stdin, struct error *err)
+{
+	cleanup_close int own = fd;
+	struct stat st;
+	if (own < 0 || fstat(own, &st) < 0)
+		return error_set_errno(err, ERROR_INPUT, "%s: cannot open", store->path);
+	if (S_ISDIR(st.st_mode)) {
+		store->is_folder = true;
+		store->folder = (struct folder){.fd = steal_fd(&own), .path = store->path};
+		return 0;
+	}
+	/* Standard input may stand in the middle of a file. */
+	if (!S_ISREG(st.st_mode) || is_stdin) {
+		store->fd = spool(own, store->path, &store->size, err);
+		return store->fd < 0 ? store->fd : 0;
+	}
+	store->fd = steal_fd(&own);
+	store->size = (uint64_t)st.st_size;
+	return 0;
+}
+
+static void cleanup_store_fn(struct store **store)
+{
+	store_unref(*store);
+}
+
+int store_open(const char *path, struct store **out, struct error *err)
+{
+	bool is_stdin = strcmp(path, "-") == 0;
+	struct store *store __attribute__((cleanup(cleanup_store_fn))) = xcalloc(1, sizeof(*store));
+	store->references = 1;
+	store->path = xstrdup(is_stdin ? "standard input" : path);
+	store->fd = -1;
+	store->folder.fd = -1;
+	int fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+			  : open(path, O_RDONLY | O_CLOEXEC);
+	int r = take_descriptor(store, fd, is_stdin, err);
+	if (r == 0 && !store->is_folder)
+		r = inflate_archive(store, err);
+	if (r == 0 && !store->is_folder)
+		r = index_read(store->fd, store->size, store->path, &store->index, err);
+	if (r < 0)
+		return r;
+	*out = steal_ptr(&store);
+	return 0;
+}
+
+struct store *store_ref(struct store *store)
+{
+	store->references++;
+	return store;
+}
+
+void store_unref(struct store *store)
+{
+	if (store == NULL || --store->references > 0)
+		return;
+	folder_close(&store->folder);
+	index_free(&store->index);
+	if (store->fd >= 0)
+		close(store->fd);
+	free(store->path);
+	free(store);
+}
+
+bool store_has(struct store *store, const char *name)
+{
+	struct extent extent;
+	struct error ignored;
+	return store_find(store, name, &extent, &ignored) != -ENOENT;
+}
+
+int store_find(struct store *store, const char *name, struct extent *out, struct error *err)
+{
+	if (store->is_folder) {
+		const struct folder_file *file;
+		int r = folder_open(&store->folder, name, &file, err);
+		if (r == 0)
+			*out = (struct extent){.fd = file->fd, .size = file->size};
+		return r;
+	}
+	const struct member *member;
+	int r = index_resolve(&store->index, name, &member, err);
+	if (r == 0)
+		*out = (struct extent){
+			.fd = store->fd, .offset = member->offset, .size = member->size};
+	return r;
+}

@@ -1,0 +1,50 @@
+/*
+ * Where an image's files are: the members of an archive, or the files of a folder, by name. An
+ * archive is a plain tar by then: pipes are spooled and compressed ones inflated.
+ */
+#ifndef LAYERVM_IMAGE_STORE_H
+#define LAYERVM_IMAGE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "image/archive_index.h"
+#include "image/folder.h"
+#include "image/inflate.h"
+#include "support/error.h"
+
+/* Bytes of a file in one piece; fd belongs to the store. */
+struct extent {
+	int fd;
+	uint64_t offset, size;
+};
+
+struct store {
+	unsigned references;
+	char *path; /* for messages */
+	bool is_folder;
+	struct folder folder;       /* of a folder */
+	struct archive_index index; /* of an archive, with its descriptor and size below */
+	int fd;
+	uint64_t size;
+	uint64_t document_bytes;      /* read so far by json_read_extent */
+	struct inflate_budget budget; /* what inflating a compressed archive left; limit 0: none */
+};
+
+/* Opens a path, "-" being standard input. The store has one reference then. */
+int store_open(const char *path, struct store **out, struct error *err);
+
+/* Another reference, and one less: the last one closes all. NULL is allowed for the latter. */
+struct store *store_ref(struct store *store);
+void store_unref(struct store *store);
+
+/* Whether there is something of that name; that store_find takes it is not said. */
+bool store_has(struct store *store, const char *name);
+
+/*
+ * The bytes of the file of that name: the same for every call. Links among an archive's members
+ * are followed. Nothing of that name gives -ENOENT; errors are ERROR_INPUTs that name it.
+ */
+int store_find(struct store *store, const char *name, struct extent *out, struct error *err);
+
+#endif
