@@ -1,0 +1,153 @@
+/*
+ * Writes first inputs for the ext4 target into a folder: what a guest's changes to the disk are
+ * as patches. Usage: fuzz_ext4_seeds FOLDER
+ */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../unit/disk_guest.h"
+#include "ext4_base.h"
+#include "patches.h"
+#include "support/fileio.h"
+
+#define RUN_MAX 127u /* bytes of one patch */
+
+static void make_files(struct guest *guest)
+{
+	guest_make(guest, "/etc/new", S_IFREG | 0644, 0);
+	guest_write(guest, "/etc/new", 0, "data", 4);
+	guest_make(guest, "/tmp/p", S_IFIFO | 0600, 0);
+	guest_make(guest, "/tmp/c", S_IFCHR | 0600, 0x0103);
+	guest_make(guest, "/tmp/s", S_IFSOCK | 0600, 0);
+}
+
+static void change_files(struct guest *guest)
+{
+	guest_write(guest, "/usr/lib/libc.so", 8192, "in the middle", 13);
+	guest_truncate(guest, "/usr/lib/a/b/c", 70000);
+	guest_chmod(guest, "/bin/sh", 04755);
+	guest_chown(guest, "/etc", 70000, 80000);
+	guest_read_times(guest, "/etc/passwd");
+}
+
+static void make_pieces(struct guest *guest)
+{
+	guest_make(guest, "/pieces", S_IFREG | 0644, 0);
+	for (unsigned i = 0; i < 6; i++)
+		guest_write(guest, "/pieces", (uint64_t)i * 8192, &i, sizeof(i));
+	guest_preallocate(guest, "/etc/group", 3);
+}
+
+static void make_symlinks(struct guest *guest)
+{
+	guest_symlink(guest, "/etc/fast", "12345678901234567890");
+	guest_symlink(guest, "/etc/slow",
+		"1234567890123456789012345678901234567890123456789012345678901234567890");
+	guest_link(guest, "/etc/passwd", "/etc/rc.d/hard");
+}
+
+static void move_folders(struct guest *guest)
+{
+	guest_make(guest, "/d", S_IFDIR | 0755, 0);
+	guest_make(guest, "/d/e", S_IFDIR | 0755, 0);
+	guest_make(guest, "/d/e/f", S_IFREG | 0644, 0);
+	guest_rename(guest, "/usr/lib/a", "/y");
+	guest_remove(guest, "/etc/rc.d");
+	guest_remove(guest, "/bin/ls");
+}
+
+static void set_xattrs(struct guest *guest)
+{
+	static const uint8_t value[700] = {9, 8, 7};
+	static const uint8_t acl[] = {2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 4, 0, 4, 0, 255,
+		255, 255, 255, 32, 0, 4, 0, 255, 255, 255, 255};
+	guest_xattr(guest, "/etc/passwd", "user.x", value, 20);
+	guest_xattr(guest, "/etc/passwd", "user.y", value, 20);
+	guest_xattr(guest, "/etc/group", "user.big", value, sizeof(value));
+	guest_xattr(guest, "/tmp", "system.posix_acl_access", acl, sizeof(acl));
+	guest_xattr(guest, "/etc/rc.d", "user.large", NULL, 0);
+}
+
+static const struct {
+	const char *name;
+	void (*change)(struct guest *guest);
+} seeds[] = {
+	{"files", make_files},
+	{"changes", change_files},
+	{"pieces", make_pieces},
+	{"symlinks", make_symlinks},
+	{"folders", move_folders},
+	{"xattrs", set_xattrs},
+};
+
+/* The number by which patches name a block of the disk. */
+static uint16_t patch_number(size_t block)
+{
+	const struct ext4_base *base = ext4_base();
+	for (size_t i = 0; i < base->told_count; i++) {
+		if (base->told[i] == block)
+			return (uint16_t)i;
+	}
+	return (uint16_t)(0x8000 + block);
+}
+
+static void add_u16(struct buffer *out, size_t value)
+{
+	const uint8_t bytes[] = {(uint8_t)value, (uint8_t)(value >> 8)};
+	buffer_add(out, bytes, sizeof(bytes));
+}
+
+static void diff_block(const uint8_t *was, const uint8_t *is, uint16_t number, struct buffer *out)
+{
+	for (size_t at = 0; at < PATCH_BLOCK; at++) {
+		if (was[at] == is[at])
+			continue;
+		size_t end = at + 1;
+		for (size_t i = end; i < PATCH_BLOCK && i < end + 6 && i - at < RUN_MAX; i++)
+			end = was[i] != is[i] ? i + 1 : end;
+		uint8_t len = (uint8_t)(end - at);
+		add_u16(out, number);
+		add_u16(out, at);
+		buffer_add(out, &len, 1);
+		buffer_add(out, is + at, len);
+		at = end - 1;
+	}
+}
+
+static void write_seed(const char *folder, size_t seed)
+{
+	const struct ext4_base *base = ext4_base();
+	struct error err = fuzz_error();
+	cleanup_fuzz_file struct fuzz_file disk = fuzz_file_new(base->bytes, (size_t)base->size);
+	struct guest *guest = guest_open(disk.path);
+	seeds[seed].change(guest);
+	guest_close(guest);
+	cleanup_free uint8_t *after = xmalloc((size_t)base->size);
+	fuzz_must(file_read_at(disk.fd, after, (size_t)base->size, 0, "disk", &err), &err, "disk");
+	cleanup_buffer struct buffer out = {0};
+	for (size_t i = 0; i < base->block_count; i++)
+		diff_block(base->bytes + i * PATCH_BLOCK, after + i * PATCH_BLOCK, patch_number(i),
+			&out);
+	cleanup_free char *path = xasprintf("%s/%s", folder, seeds[seed].name);
+	cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (fd < 0)
+		fuzz_broken("%s: cannot be written", path);
+	fuzz_must(file_write(fd, out.data, out.len, path, &err), &err, path);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 2) {
+		fputs("usage: fuzz_ext4_seeds FOLDER\n", stderr);
+		return 2;
+	}
+	for (size_t i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++)
+		write_seed(argv[1], i);
+	return 0;
+}
