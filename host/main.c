@@ -1,11 +1,15 @@
 /* layervm: subcommands. Only this file's main ends the program. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "commands/build.h"
+#include "commands/diff.h"
+#include "commands/export.h"
+#include "commands/inspect.h"
 #include "support/error.h"
 #include "support/interrupt.h"
 
@@ -17,6 +21,9 @@ struct command {
 
 static const struct command commands[] = {
 	{"build", "run a script as root on a base image and write the new image", command_build},
+	{"export", "write the merged root file system of an image as a tar", command_export},
+	{"inspect", "show which images an archive holds, and one in full", command_inspect},
+	{"diff", "list what changes from one image to another", command_diff},
 };
 
 static void print_usage(FILE *out)
@@ -31,9 +38,26 @@ static void print_usage(FILE *out)
 		out);
 }
 
+/* What the caller may have left otherwise: descriptors 0 to 2 that are closed, ignored signals. */
+static void set_up_process(void)
+{
+	int fd;
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+	/* Ignored, it would let no child's status be waited for. */
+	signal(SIGCHLD, SIG_DFL);
+	/* A limit on file sizes and a closed pipe are errors of the write that meets them. */
+	signal(SIGXFSZ, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+}
+
 int main(int argc, char **argv)
 {
 	struct error err;
+	set_up_process();
 	if (argc < 2) {
 		fputs("layervm: usage: name a command; `layervm --help` lists them\n", stderr);
 		return 125;
@@ -50,9 +74,6 @@ int main(int argc, char **argv)
 		fprintf(stderr, "layervm: %s: %s\n", error_kind_name(err.kind), err.message);
 		return error_exit_status(&err);
 	}
-	/* A limit on file sizes and a closed pipe are errors of the write that meets them. */
-	signal(SIGXFSZ, SIG_IGN);
-	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);

@@ -5,7 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "commands/base_tree.h"
+#include "commands/disk_base.h"
 #include "commands/guest_run.h"
+#include "guestfs/vm_disk.h"
 #include "hostdir/hostdir.h"
 #include "hostdir/workdir.h"
 #include "support/fileio.h"
@@ -31,25 +34,9 @@ static int open_base(const struct build_options *options, struct image **base, s
 		.report = options->report,
 	};
 	report_stage(options->report, "read", "%s", spec->from_image);
+	if (strcmp(spec->from_image, "-") != 0 && is_vm_disk(spec->from_image))
+		return disk_base_open(spec->from_image, &image_options, base, err);
 	return image_open(spec->from_image, &image_options, base, err);
-}
-
-static int merge_layers(const struct image *base, struct tree *tree, struct error *err)
-{
-	for (size_t i = 0; i < base->layer_count; i++) {
-		const struct image_layer *layer = &base->layers[i];
-		char name[DIGEST_TEXT_SIZE];
-		int fd = fcntl(layer->tar_fd, F_DUPFD_CLOEXEC, 3);
-		if (fd < 0)
-			return error_set_errno(err, ERROR_INTERNAL, "cannot copy a descriptor");
-		digest_text(&layer->diff_id, name);
-		struct source *tar = source_from_fd(fd, layer->tar_offset, name);
-		int r = layer_apply(tree, tar, layer->tar_size, name, err);
-		if (r < 0)
-			return error_wrap(err, r, "layer %zu", i + 1);
-	}
-	tree_freeze(tree);
-	return 0;
 }
 
 static int copy_files(const struct build_options *options, struct tree *tree, struct error *err)
@@ -114,9 +101,11 @@ static int make_layer(
 	if (layer_fd < 0)
 		return layer_fd;
 
-	int r = merge_layers(result->base, tree, err);
-	if (r == 0)
-		r = copy_files(options, tree, err);
+	int r = base_tree_merge(result->base, tree, NULL, err);
+	if (r < 0)
+		return r;
+	tree_freeze(tree);
+	r = copy_files(options, tree, err);
 	if (r == 0 && spec->run_as_root != NULL)
 		r = guest_run(options, tree, layer_fd, &layer_options, result, err);
 	if (r < 0)
@@ -178,10 +167,7 @@ static int derive_tag(const struct image *base, const struct image_write_options
 	int r = image_make_config(base, write_options, &config, err);
 	if (r < 0)
 		return r;
-	size_t len;
-	const char *text = json_object_to_json_string_length(
-		config, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
-	struct digest digest = digest_of(text, len);
+	struct digest digest = image_config_digest(config);
 	json_object_put(config);
 	digest_hex(&digest, tag);
 	tag[32] = '\0';

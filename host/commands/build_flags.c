@@ -44,15 +44,8 @@ static int take_keep(struct build_flags *flags, const char *value, struct error 
 
 static int take_compression(struct build_flags *flags, const char *value, struct error *err)
 {
-	static const char *const words[] = {"none", "gzip", "zstd"};
-	static const enum image_compression values[] = {IMAGE_PLAIN, IMAGE_GZIP, IMAGE_ZSTD};
-	size_t i = 0;
-	int r = value_choice(value, words, 3, &i, err);
-	if (r < 0)
-		return r;
-	flags->options->compression = values[i];
 	flags->compression_given = true;
-	return 0;
+	return value_compression(value, &flags->options->compression, err);
 }
 
 static int take_timeout(struct build_flags *flags, const char *value, struct error *err)
@@ -66,12 +59,16 @@ static int take_timeout(struct build_flags *flags, const char *value, struct err
 
 static int take_accel(struct build_flags *flags, const char *value, struct error *err)
 {
-	static const char *const words[] = {"auto", "kvm", "tcg"};
-	static const enum vm_accel values[] = {VM_ACCEL_AUTO, VM_ACCEL_KVM, VM_ACCEL_TCG};
-	size_t i = 0;
-	int r = value_choice(value, words, 3, &i, err);
+	return value_accel(value, &flags->options->accel, err);
+}
+
+static int take_reader(struct build_flags *flags, const char *value, struct error *err)
+{
+	static const char *const words[] = {"own", "guestfs"};
+	size_t index = 0;
+	int r = value_choice(value, words, 2, &index, err);
 	if (r == 0)
-		flags->options->accel = values[i];
+		flags->options->reader = (enum build_reader)index;
 	return r;
 }
 
@@ -107,12 +104,7 @@ static int take_source_date_epoch(struct build_flags *flags, const char *value, 
 
 static int take_progress(struct build_flags *flags, const char *value, struct error *err)
 {
-	static const char *const words[] = {"auto", "plain", "tty", "json"};
-	size_t i = 0;
-	int r = value_choice(value, words, 4, &i, err);
-	if (r == 0)
-		flags->progress = (enum progress)i;
-	return r;
+	return progress_parse(value, &flags->progress, err);
 }
 
 static int take_quiet(struct build_flags *flags, const char *value, struct error *err)
@@ -148,20 +140,10 @@ static int take_from(struct build_flags *flags, const char *value, struct error 
 	return take_text(&flags->options->spec->from_image, value, err);
 }
 
-/* Names in archives need not follow the reference grammar: only the tag is split off. */
 static int take_from_name(struct build_flags *flags, const char *value, struct error *err)
 {
 	struct build_spec *spec = flags->options->spec;
-	const char *colon = strrchr(value, ':');
-	if (colon == NULL || colon == value || colon[1] == '\0' || strchr(colon, '/') != NULL) {
-		cleanup_free char *quoted = json_text_quote(value);
-		return error_set(err, ERROR_USAGE, EINVAL, "is %s, NAME:TAG is wanted", quoted);
-	}
-	free(spec->from_image_name);
-	free(spec->from_image_tag);
-	spec->from_image_name = xstrndup(value, (size_t)(colon - value));
-	spec->from_image_tag = xstrdup(colon + 1);
-	return 0;
+	return value_image_name(value, NULL, &spec->from_image_name, &spec->from_image_tag, err);
 }
 
 /* The first --copy replaces what the spec has. */
@@ -275,10 +257,10 @@ static int take_gid(struct build_flags *flags, const char *value, struct error *
 }
 
 /* clang-format off */
-#define HEADING(text) {.help = (text)}
-#define RUN(name, letter, argument, take, help) {name, letter, false, argument, help, take, NULL}
-#define SPEC(name, letter, argument, take, help) {name, letter, true, argument, help, take, NULL}
-#define CONFIG(name, argument, take, help) {name, '\0', true, argument, help, NULL, take}
+#define HEADING(text) {.is = {.help = (text)}}
+#define RUN(name, letter, argument, take, help) {{name, letter, argument, help}, false, take, NULL}
+#define SPEC(name, letter, argument, take, help) {{name, letter, argument, help}, true, take, NULL}
+#define CONFIG(name, argument, take, help) {{name, '\0', argument, help}, true, NULL, take}
 
 const struct flag build_flag_table[] = {
 	HEADING("Result"),
@@ -331,6 +313,9 @@ const struct flag build_flag_table[] = {
 		"room for what the script writes: MiB, or with M, G or T; else 1024 (diskSize)"),
 	RUN("cpus", '\0', "N", take_cpus, "else 1"),
 	RUN("accel", '\0', "auto|kvm|tcg", take_accel, "else auto: KVM where it works"),
+	RUN("reader", '\0', "own|guestfs", take_reader,
+		"what reads the guest's disk back: layervm, confined, or libguestfs's appliance; "
+		"else own"),
 	RUN("timeout", '\0', "TIME", take_timeout,
 		"seconds, or with s, m or h after it, for the guest's run; else no limit"),
 	RUN("log-limit", '\0', "SIZE", take_log_limit,

@@ -1,15 +1,12 @@
-/*
- * The flags of `layervm build`: one table, from which getopt's tables and --help are made
- * (build_argv.c). Seen by the files of build_options.h only.
- */
+/* The flags of `layervm build`, for argv.h. Seen by the files of build_options.h only. */
 #ifndef LAYERVM_COMMANDS_BUILD_FLAGS_H
 #define LAYERVM_COMMANDS_BUILD_FLAGS_H
 
 #include <stdlib.h>
 
+#include "commands/argv.h"
 #include "commands/build_options.h"
-
-enum progress { PROGRESS_AUTO, PROGRESS_PLAIN, PROGRESS_TTY, PROGRESS_JSON };
+#include "commands/progress.h"
 
 struct flag;
 
@@ -35,18 +32,18 @@ struct build_flags {
 };
 
 struct flag {
-	const char *name;     /* NULL: no flag but a heading, which help holds */
-	char letter;          /* '\0': none */
-	bool over_spec;       /* waits for the spec */
-	const char *argument; /* NULL: takes none */
-	const char *help;
+	struct argv_flag is; /* first, for argv.h */
+	bool over_spec;      /* waits for the spec */
 	/* What the flag does; both are NULL for --help. config sets a part of the spec's config. */
 	int (*take)(struct build_flags *flags, const char *value, struct error *err);
 	int (*config)(struct build_spec *spec, const char *value, struct error *err);
 };
 
-#define BUILD_FLAG_COUNT 40
+#define BUILD_FLAG_COUNT 41
 extern const struct flag build_flag_table[BUILD_FLAG_COUNT];
+
+/* For argv.h and the tests of --help; the target is a struct build_flags. */
+extern const struct argv_command build_argv;
 
 /*
  * Reads argv: flags of the run are set at once, those of the spec are put into pending. Ends

@@ -12,25 +12,6 @@
 
 #define LOG_LIMIT_DEFAULT (1ull << 30)
 
-static enum report_mode report_mode(const struct build_flags *flags, int fd)
-{
-	if (flags->quiet)
-		return REPORT_QUIET;
-	switch (flags->progress) {
-	case PROGRESS_PLAIN:
-		return REPORT_PLAIN;
-	case PROGRESS_TTY:
-		return REPORT_TTY;
-	case PROGRESS_JSON:
-		return REPORT_JSON;
-	case PROGRESS_AUTO:
-		break;
-	}
-	const char *term = getenv("TERM");
-	bool dumb = term == NULL || strcmp(term, "dumb") == 0;
-	return isatty(fd) && !dumb ? REPORT_TTY : REPORT_PLAIN;
-}
-
 /* Whether two paths are the same name in the same folder, existing or not. */
 static bool same_place(const char *a, const char *b)
 {
@@ -78,19 +59,6 @@ static int check_outputs(const struct build_options *options, struct error *err)
 		return error_set(err, ERROR_USAGE, EINVAL,
 			"--output: standard output is a terminal, which no archive is written to");
 	return 0;
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-	size_t len = strlen(text), end_len = strlen(end);
-	return len > end_len && strcmp(text + len - end_len, end) == 0;
-}
-
-static enum image_compression compression_of(const char *path)
-{
-	if (ends_with(path, ".gz") || ends_with(path, ".tgz"))
-		return IMAGE_GZIP;
-	return ends_with(path, ".zst") ? IMAGE_ZSTD : IMAGE_PLAIN;
 }
 
 /*
@@ -168,7 +136,7 @@ static int settle(const struct build_flags *flags, struct error *err)
 		report_warning(options->report, "fromImageName: has no effect without fromImage");
 	settle_tags(options);
 	if (!flags->compression_given)
-		options->compression = compression_of(options->output);
+		options->compression = compression_of_name(options->output);
 	return resolve_epoch(options, err);
 }
 
@@ -183,7 +151,7 @@ int build_options_parse(
 
 	cleanup_build_flags struct build_flags flags = {.options = options};
 	int r = build_flags_collect(&flags, argc, argv, err);
-	options->report = report_new(report_mode(&flags, report_fd), report_fd);
+	options->report = progress_report(flags.progress, flags.quiet, report_fd);
 	if (r < 0 || options->help)
 		return r;
 	if (flags.spec_path == NULL && flags.pending_count == 0)

@@ -16,6 +16,12 @@
 #include "support/report.h"
 #include "vm/vm.h"
 
+/* What reads the disk that the guest wrote. */
+enum build_reader {
+	BUILD_READER_OWN,     /* disk_reread, in a confined child */
+	BUILD_READER_GUESTFS, /* libguestfs's appliance */
+};
+
 /* A name that the image gets. */
 struct build_tag {
 	char *name;
@@ -37,6 +43,7 @@ struct build_options {
 	unsigned cpus;       /* of the guest */
 	uint64_t log_limit;  /* bytes of the script's output; 0: no limit */
 	enum vm_accel accel;
+	enum build_reader reader;
 	/* --source-date-epoch or SOURCE_DATE_EPOCH was given; the value is spec->created where not.
 	 */
 	bool has_source_date_epoch;

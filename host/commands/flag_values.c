@@ -12,6 +12,7 @@
 #include "support/buffer.h"
 #include "support/fileio.h"
 #include "support/memory.h"
+#include "support/reference.h"
 
 /* Takes the digits at *text; false: there are none or the number is beyond 64 bits. */
 static bool take_number(const char **text, uint64_t *value)
@@ -113,6 +114,80 @@ int value_choice(
 	}
 	cleanup_free char *wanted = buffer_steal_text(&list);
 	return unfit(text, wanted, err);
+}
+
+int value_compression(const char *text, enum image_compression *value, struct error *err)
+{
+	static const char *const words[] = {"none", "gzip", "zstd"};
+	static const enum image_compression values[] = {IMAGE_PLAIN, IMAGE_GZIP, IMAGE_ZSTD};
+	size_t i = 0;
+	int r = value_choice(text, words, 3, &i, err);
+	if (r == 0)
+		*value = values[i];
+	return r;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t len = strlen(text), end_len = strlen(end);
+	return len > end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+enum image_compression compression_of_name(const char *path)
+{
+	if (ends_with(path, ".gz") || ends_with(path, ".tgz"))
+		return IMAGE_GZIP;
+	return ends_with(path, ".zst") ? IMAGE_ZSTD : IMAGE_PLAIN;
+}
+
+int value_image_name(
+	const char *text, const char *usual, char **name, char **tag, struct error *err)
+{
+	const char *colon = strrchr(text, ':');
+	/* In what comes before a slash it is a registry's port. */
+	bool has_tag = colon != NULL && strchr(colon, '/') == NULL;
+	size_t len = has_tag ? (size_t)(colon - text) : strlen(text);
+	const char *found = has_tag ? colon + 1 : usual;
+	if (len == 0 || found == NULL || *found == '\0')
+		return unfit(text, usual == NULL ? "NAME:TAG" : "NAME or NAME:TAG", err);
+	free(*name);
+	free(*tag);
+	*name = xstrndup(text, len);
+	*tag = xstrdup(found);
+	return 0;
+}
+
+int value_platform(const char *text, char **architecture, char **variant, struct error *err)
+{
+	static const char wanted[] = "linux/ARCH or linux/ARCH/VARIANT";
+	static const char os[] = "linux/";
+	if (strncmp(text, os, strlen(os)) != 0)
+		return unfit(text, wanted, err);
+	const char *slash = strchr(text + strlen(os), '/');
+	if (slash != NULL && (slash[1] == '\0' || strchr(slash + 1, '/') != NULL))
+		return unfit(text, wanted, err);
+	const char *start = text + strlen(os);
+	cleanup_free char *name =
+		slash != NULL ? xstrndup(start, (size_t)(slash - start)) : xstrdup(start);
+	int r = spec_check_architecture(name, err);
+	if (r < 0)
+		return r;
+	free(*architecture);
+	free(*variant);
+	*architecture = steal_ptr(&name);
+	*variant = slash != NULL ? xstrdup(slash + 1) : NULL;
+	return 0;
+}
+
+int value_accel(const char *text, enum vm_accel *value, struct error *err)
+{
+	static const char *const words[] = {"auto", "kvm", "tcg"};
+	static const enum vm_accel values[] = {VM_ACCEL_AUTO, VM_ACCEL_KVM, VM_ACCEL_TCG};
+	size_t i = 0;
+	int r = value_choice(text, words, 3, &i, err);
+	if (r == 0)
+		*value = values[i];
+	return r;
 }
 
 int value_command(const char *text, json_object **value, struct error *err)

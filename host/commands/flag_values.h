@@ -6,7 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "image/image.h"
 #include "support/error.h"
+#include "vm/vm.h"
 
 /* A decimal number from min to max. what: for the message, such as "a number of seconds". */
 int value_number(const char *text, uint64_t min, uint64_t max, const char *what, uint64_t *value,
@@ -22,6 +24,29 @@ int value_seconds(const char *text, uint64_t max, uint64_t *value, struct error 
 /* One of count words; *index: which. The error lists them. */
 int value_choice(
 	const char *text, const char *const *words, size_t count, size_t *index, struct error *err);
+
+/* none, gzip or zstd. */
+int value_compression(const char *text, enum image_compression *value, struct error *err);
+
+/* The compression that a file's name stands for: .gz and .tgz, .zst, else none. */
+enum image_compression compression_of_name(const char *path);
+
+/*
+ * NAME:TAG of an image that an archive holds. Names in archives need not follow the reference
+ * grammar: only the tag is split off. usual: the tag where text has none; NULL: it must have one.
+ * *name and *tag, the caller's, are freed and set anew.
+ */
+int value_image_name(
+	const char *text, const char *usual, char **name, char **tag, struct error *err);
+
+/*
+ * OS/ARCH[/VARIANT] of an image, as "linux/arm/v7": the OS must be linux. *architecture and
+ * *variant (NULL: none), the caller's, are freed and set anew.
+ */
+int value_platform(const char *text, char **architecture, char **variant, struct error *err);
+
+/* auto, kvm or tcg. */
+int value_accel(const char *text, enum vm_accel *value, struct error *err);
 
 /*
  * A command as a Dockerfile has it: a JSON list of strings is taken as it is, any other text is

@@ -8,6 +8,7 @@
 #include "commands/confined_diff.h"
 #include "commands/qemu_program.h"
 #include "disk/disk.h"
+#include "guestfs/guestfs_read.h"
 #include "support/fileio.h"
 #include "support/memory.h"
 #include "vm/guest_files.h"
@@ -114,6 +115,15 @@ static int boot(const struct build_options *options, const struct disks *disks,
 	return r;
 }
 
+static int guestfs_diff(struct tree *tree, const struct disks *disks, int layer_fd,
+	const struct layer_options *layer_options, struct build_result *result, struct error *err)
+{
+	int r = guestfs_reread(tree, disks->base, disks->overlay, err);
+	if (r == 0)
+		r = changes_mark(tree, &result->changes, err);
+	return r < 0 ? r : layer_write(tree, layer_fd, layer_options, &result->layer, err);
+}
+
 int guest_run(const struct build_options *options, struct tree *tree, int layer_fd,
 	const struct layer_options *layer_options, struct build_result *result, struct error *err)
 {
@@ -124,6 +134,8 @@ int guest_run(const struct build_options *options, struct tree *tree, int layer_
 	if (r < 0)
 		return r;
 	report_stage(options->report, "diff", "what the script changed");
+	if (options->reader == BUILD_READER_GUESTFS)
+		return guestfs_diff(tree, &disks, layer_fd, layer_options, result, err);
 	return confined_diff(tree, disks.base, disks.overlay, layer_fd, layer_options,
 		&result->changes, &result->layer, err);
 }

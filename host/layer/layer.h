@@ -6,6 +6,7 @@
 #ifndef LAYERVM_LAYER_LAYER_H
 #define LAYERVM_LAYER_LAYER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "support/digest.h"
@@ -17,12 +18,13 @@
 /*
  * Applies an uncompressed layer tar to the tree's current state. Whiteouts (".wh.NAME", and
  * ".wh..wh..opq") take effect on what lower layers gave, never on the same layer's entries.
- * Omitted parents get mode 0755, uid and gid 0, mtime 0. Parents that are symlinks are followed
- * within the root, as in a chroot; the last part of a name never is. Entries with ".." parts are
- * an ERROR_INPUT; so is an entry below something that is no directory, and a hard link to
- * something that is not there. "./" and leading '/' are passed over. Of an entry that comes twice
- * the last stays. Extended attributes that are in no namespace of Linux are left out.
- * tar: size bytes at offset 0; belongs to the tree afterwards, in failure too. name: for messages.
+ * Omitted parents get mode 0755, uid and gid 0, mtime 0; symlinks mode 0777, as Linux has it.
+ * Parents that are symlinks are followed within the root, as in a chroot; the last part of a name
+ * never is. Entries with ".." parts are an ERROR_INPUT; so is an entry below something that is no
+ * directory, and a hard link to something that is not there. "./" and leading '/' are passed over.
+ * Of an entry that comes twice the last stays. Extended attributes that are in no namespace of
+ * Linux are left out. tar: size bytes at offset 0; belongs to the tree afterwards, in failure too.
+ * name: for messages.
  */
 int layer_apply(
 	struct tree *tree, struct source *tar, uint64_t size, const char *name, struct error *err);
@@ -31,8 +33,15 @@ int layer_apply(
 #define LAYER_SIZE_MAX (UINT64_C(64) << 30)
 
 struct layer_options {
-	int64_t mtime_max; /* later mtimes of changed entries are set to this: SOURCE_DATE_EPOCH */
-	bool keep_mtime;   /* leave mtimes as they are */
+	int64_t mtime_max;  /* later mtimes of changed entries are set to this: SOURCE_DATE_EPOCH */
+	bool keep_mtime;    /* leave mtimes as they are */
+	bool same_mtime;    /* every entry has mtime_max; keep_mtime is not set then */
+	const char *prefix; /* before names and hard links' targets, such as "./"; NULL: none */
+};
+
+/* Where a layer's bytes go, where that is more than a file. */
+struct layer_sink {
+	int (*write)(struct layer_sink *sink, const void *data, size_t len, struct error *err);
 };
 
 struct layer_info {
@@ -45,10 +54,17 @@ struct layer_info {
  * Writes all marked entries of the tree to fd, at its position, as a pax tar: directories before
  * what is in them, whiteouts before their siblings, then by name; hard links to the first name;
  * xattrs as SCHILY.xattr records; holes as zeros. What cannot be represented is an ERROR_LIMIT
- * that names the file: a name that begins with ".wh.", a path that no system call takes, an
- * attribute with '=' in its name, data that makes the layer larger than LAYER_SIZE_MAX.
+ * that names the file: a name that begins with ".wh.", new or gone, a path that no system call
+ * takes, an attribute with '=' in its name, data that makes the layer larger than LAYER_SIZE_MAX.
  */
 int layer_write(struct tree *tree, int fd, const struct layer_options *options,
+	struct layer_info *info, struct error *err);
+
+/*
+ * As layer_write, to a sink, in pieces of some 256 KiB as they are made. The digest is not
+ * computed: info->diff_id is zero.
+ */
+int layer_write_to(struct tree *tree, struct layer_sink *sink, const struct layer_options *options,
 	struct layer_info *info, struct error *err);
 
 #endif

@@ -249,8 +249,11 @@ static void read_mtime(struct archive_entry *entry, struct inode *inode)
 {
 	long nsec = archive_entry_mtime_nsec(entry);
 	inode->mtime_sec = archive_entry_mtime(entry);
+	/* As text, such as a layer of ours has it, libarchive takes no lower one. */
+	if (inode->mtime_sec < -INT64_MAX)
+		inode->mtime_sec = -INT64_MAX;
 	inode->mtime_nsec = nsec >= 0 && nsec < 1000000000 ? (uint32_t)nsec : 0;
-	if (inode->mtime_sec < 0 && inode->mtime_sec > INT64_MIN && inode->mtime_nsec != 0) {
+	if (inode->mtime_sec < 0 && inode->mtime_nsec != 0) {
 		inode->mtime_sec--;
 		inode->mtime_nsec = 1000000000 - inode->mtime_nsec;
 	}
@@ -282,6 +285,8 @@ static int read_inode(struct reader *r, struct archive_entry *entry, uint64_t da
 		if (target == NULL || target[0] == '\0' || strlen(target) > 4095)
 			return error_set(r->err, ERROR_INPUT, EINVAL,
 				"%s: a symlink to no name, or to one over 4095 bytes", path);
+		/* Archives have modes of symlinks, and not the same; Linux has one for all. */
+		inode->mode = S_IFLNK | 0777;
 		inode->size = strlen(target);
 		inode->target = memcpy(tree_alloc(r->tree, inode->size + 1), target, inode->size);
 		break;

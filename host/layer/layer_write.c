@@ -11,11 +11,10 @@
 
 #define WRITE_CHUNK (256u * 1024)
 
-/* The tar on its way out: gathered in pending, hashed and written when that is large. */
+/* The tar on its way out: gathered in pending, and written when that is large. */
 struct writer {
-	int fd;
+	struct layer_sink *sink;
 	struct buffer pending;
-	struct hasher *hasher;
 	const struct layer_options *options;
 	uint64_t size;
 	uint64_t entries;
@@ -25,8 +24,7 @@ static int flush(struct writer *w, struct error *err)
 {
 	if (w->pending.len == 0)
 		return 0;
-	hasher_add(w->hasher, w->pending.data, w->pending.len);
-	int r = file_write(w->fd, w->pending.data, w->pending.len, "the new layer", err);
+	int r = w->sink->write(w->sink, w->pending.data, w->pending.len, err);
 	w->size += w->pending.len;
 	w->pending.len = 0;
 	return r;
@@ -87,7 +85,7 @@ static void set_mtime(const struct writer *w, const struct dentry *d, struct tar
 	header->mtime_sec = d->inode->mtime_sec;
 	header->mtime_nsec = d->inode->mtime_nsec;
 	bool ours = (d->flags & DENTRY_WRITE) && !w->options->keep_mtime;
-	if (ours && header->mtime_sec >= w->options->mtime_max) {
+	if (w->options->same_mtime || (ours && header->mtime_sec >= w->options->mtime_max)) {
 		header->mtime_sec = w->options->mtime_max;
 		header->mtime_nsec = 0;
 	}
@@ -126,14 +124,27 @@ static int check_entry(
 	return 0;
 }
 
+static const char *prefix(const struct writer *w)
+{
+	return w->options->prefix != NULL ? w->options->prefix : "";
+}
+
+/* The name of an entry in the tar; the caller frees it. */
+static char *member_name(const struct writer *w, const struct dentry *d, const char *path)
+{
+	if (d->parent == NULL)
+		return xstrdup("./");
+	return xasprintf("%s%s%s", prefix(w), path, inode_is_dir(d->inode) ? "/" : "");
+}
+
 static int write_entry(struct writer *w, const struct dentry *d, struct error *err)
 {
 	const struct inode *inode = d->inode;
 	cleanup_free char *path = tree_path(d);
-	cleanup_free char *dir_path = NULL;
-	cleanup_free char *first_path = NULL;
+	cleanup_free char *name = member_name(w, d, path);
+	cleanup_free char *first_name = NULL;
 	struct tar_header header = {
-		.path = path,
+		.path = name,
 		.type = type_flag(inode->mode),
 		.mode = inode->mode & 07777,
 		.uid = inode->uid,
@@ -144,13 +155,11 @@ static int write_entry(struct writer *w, const struct dentry *d, struct error *e
 	if (r < 0)
 		return r;
 	set_mtime(w, d, &header);
-	if (inode_is_dir(inode)) {
-		dir_path = xasprintf("%s/", d->parent == NULL ? "." : path);
-		header.path = dir_path;
-	} else if (inode->names != d) {
-		first_path = tree_path(inode->names);
+	if (!inode_is_dir(inode) && inode->names != d) {
+		cleanup_free char *first_path = tree_path(inode->names);
+		first_name = member_name(w, inode->names, first_path);
 		header.type = '1';
-		header.target = first_path;
+		header.target = first_name;
 		header.xattrs = NULL;
 	} else if (S_ISLNK(inode->mode)) {
 		header.target = inode->target;
@@ -173,8 +182,15 @@ static int write_whiteouts(struct writer *w, const struct dentry *dir, struct er
 		if (!(d->flags & DENTRY_WHITEOUT))
 			continue;
 		cleanup_free char *parent = tree_path(dir);
-		cleanup_free char *path = xasprintf("%s%s" WHITEOUT_PREFIX "%s", parent,
-			dir->parent != NULL ? "/" : "", d->name);
+		cleanup_free char *gone = tree_path(d);
+		/* ".wh..wh.x" is a note of aufs, which readers pass over. */
+		if (strncmp(d->name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0)
+			return error_set(err, ERROR_LIMIT, EINVAL,
+				"/%s: is gone, which a layer cannot tell of names that begin with "
+				"\"%s\"; keep it",
+				gone, WHITEOUT_PREFIX);
+		cleanup_free char *path = xasprintf("%s%s%s" WHITEOUT_PREFIX "%s", prefix(w),
+			parent, dir->parent != NULL ? "/" : "", d->name);
 		tar_header_add(&w->pending,
 			&(struct tar_header){.path = path,
 				.type = '0',
@@ -205,21 +221,43 @@ static int write_tree(struct writer *w, struct dentry *root, struct error *err)
 	return 0;
 }
 
-int layer_write(struct tree *tree, int fd, const struct layer_options *options,
+int layer_write_to(struct tree *tree, struct layer_sink *sink, const struct layer_options *options,
 	struct layer_info *info, struct error *err)
 {
 	static const char end[2 * TAR_BLOCK];
-	cleanup_hasher struct hasher *hasher = hasher_new();
-	struct writer w = {.fd = fd, .hasher = hasher, .options = options};
+	struct writer w = {.sink = sink, .options = options};
 	int r = write_tree(&w, tree_root(tree), err);
 	if (r == 0) {
 		buffer_add(&w.pending, end, sizeof(end));
 		r = flush(&w, err);
 	}
 	buffer_free(&w.pending);
-	if (r < 0)
-		return r;
-	*info = (struct layer_info){
-		.diff_id = hasher_finish(hasher), .size = w.size, .entries = w.entries};
-	return 0;
+	if (r == 0)
+		*info = (struct layer_info){.size = w.size, .entries = w.entries};
+	return r;
+}
+
+/* A file, and the digest of what goes there. */
+struct file_sink {
+	struct layer_sink base;
+	int fd;
+	struct hasher *hasher;
+};
+
+static int write_file(struct layer_sink *sink, const void *data, size_t len, struct error *err)
+{
+	struct file_sink *file = (struct file_sink *)sink;
+	hasher_add(file->hasher, data, len);
+	return file_write(file->fd, data, len, "the new layer", err);
+}
+
+int layer_write(struct tree *tree, int fd, const struct layer_options *options,
+	struct layer_info *info, struct error *err)
+{
+	cleanup_hasher struct hasher *hasher = hasher_new();
+	struct file_sink file = {.base = {.write = write_file}, .fd = fd, .hasher = hasher};
+	int r = layer_write_to(tree, &file.base, options, info, err);
+	if (r == 0)
+		info->diff_id = hasher_finish(hasher);
+	return r;
 }

@@ -7,38 +7,6 @@
 
 #include "support/utf8.h"
 
-/* The ustar header (POSIX.1-2017 pax, "ustar Interchange Format"). */
-struct ustar {
-	char name[100];
-	char mode[8];
-	char uid[8];
-	char gid[8];
-	char size[12];
-	char mtime[12];
-	char checksum[8];
-	char typeflag;
-	char linkname[100];
-	char magic[6];
-	char version[2];
-	char uname[32];
-	char gname[32];
-	char devmajor[8];
-	char devminor[8];
-	char prefix[155];
-	char pad[12];
-};
-_Static_assert(sizeof(struct ustar) == TAR_BLOCK, "a ustar header is one block");
-
-#define OCTAL_7 07777777ull      /* what 7 octal digits hold */
-#define OCTAL_11 077777777777ull /* what 11 octal digits hold */
-
-static void put_octal(char *field, size_t size, uint64_t value)
-{
-	field[size - 1] = '\0';
-	for (size_t i = size - 1; i-- > 0; value >>= 3)
-		field[i] = (char)('0' + (value & 7));
-}
-
 static bool is_plain(const char *text)
 {
 	for (const unsigned char *p = (const unsigned char *)text; *p != '\0'; p++) {
@@ -101,34 +69,11 @@ static bool put_path(struct ustar *h, const char *path)
 	return false;
 }
 
-static void put_checksum(struct ustar *h)
-{
-	unsigned sum = 0;
-	memset(h->checksum, ' ', sizeof(h->checksum));
-	for (size_t i = 0; i < sizeof(*h); i++)
-		sum += ((const unsigned char *)h)[i];
-	put_octal(h->checksum, 7, sum);
-}
-
-static void init_ustar(struct ustar *h, char type, uint32_t mode)
-{
-	memset(h, 0, sizeof(*h));
-	memcpy(h->magic, "ustar", 6);
-	memcpy(h->version, "00", 2);
-	h->typeflag = type;
-	put_octal(h->mode, sizeof(h->mode), mode);
-	put_octal(h->uid, sizeof(h->uid), 0);
-	put_octal(h->gid, sizeof(h->gid), 0);
-	put_octal(h->size, sizeof(h->size), 0);
-	put_octal(h->mtime, sizeof(h->mtime), 0);
-	put_octal(h->devmajor, sizeof(h->devmajor), 0);
-	put_octal(h->devminor, sizeof(h->devminor), 0);
-}
-
-static void add_padding(struct buffer *out)
+/* Fills len bytes up to whole blocks; out itself may begin in the middle of one. */
+static void add_padding(struct buffer *out, size_t len)
 {
 	static const char zeros[TAR_BLOCK];
-	size_t over = out->len % TAR_BLOCK;
+	size_t over = len % TAR_BLOCK;
 	if (over != 0)
 		buffer_add(out, zeros, TAR_BLOCK - over);
 }
@@ -159,7 +104,7 @@ static void add_mtime_record(struct buffer *records, const struct tar_header *he
 /* Puts the values that fit into the ustar header and adds records for the others. */
 static void fill(struct ustar *h, struct buffer *records, const struct tar_header *header)
 {
-	init_ustar(h, header->type, header->mode);
+	ustar_init(h, header->type, header->mode);
 
 	bool path_fits = put_path(h, header->path);
 	bool target_fits = true;
@@ -179,30 +124,30 @@ static void fill(struct ustar *h, struct buffer *records, const struct tar_heade
 	if (need_target)
 		add_text_record(records, "linkpath", header->target);
 
-	if (header->size <= OCTAL_11)
-		put_octal(h->size, sizeof(h->size), header->size);
+	if (header->size <= USTAR_OCTAL_11)
+		ustar_put_octal(h->size, sizeof(h->size), header->size);
 	else
 		add_number_record(records, "size", header->size);
-	if (header->uid <= OCTAL_7)
-		put_octal(h->uid, sizeof(h->uid), header->uid);
+	if (header->uid <= USTAR_OCTAL_7)
+		ustar_put_octal(h->uid, sizeof(h->uid), header->uid);
 	else
 		add_number_record(records, "uid", header->uid);
-	if (header->gid <= OCTAL_7)
-		put_octal(h->gid, sizeof(h->gid), header->gid);
+	if (header->gid <= USTAR_OCTAL_7)
+		ustar_put_octal(h->gid, sizeof(h->gid), header->gid);
 	else
 		add_number_record(records, "gid", header->gid);
-	bool mtime_fits = header->mtime_sec >= 0 && (uint64_t)header->mtime_sec <= OCTAL_11;
+	bool mtime_fits = header->mtime_sec >= 0 && (uint64_t)header->mtime_sec <= USTAR_OCTAL_11;
 	if (mtime_fits)
-		put_octal(h->mtime, sizeof(h->mtime), (uint64_t)header->mtime_sec);
+		ustar_put_octal(h->mtime, sizeof(h->mtime), (uint64_t)header->mtime_sec);
 	if (!mtime_fits || header->mtime_nsec != 0)
 		add_mtime_record(records, header);
-	put_octal(h->devmajor, sizeof(h->devmajor), header->major);
-	put_octal(h->devminor, sizeof(h->devminor), header->minor);
+	ustar_put_octal(h->devmajor, sizeof(h->devmajor), header->major);
+	ustar_put_octal(h->devminor, sizeof(h->devminor), header->minor);
 	for (uint32_t i = 0; header->xattrs != NULL && i < header->xattrs->count; i++) {
 		const struct xattr *x = &header->xattrs->items[i];
 		add_record(records, "SCHILY.xattr.", x->name, x->value, x->len);
 	}
-	put_checksum(h);
+	ustar_put_checksum(h);
 }
 
 void tar_header_add(struct buffer *out, const struct tar_header *header)
@@ -212,13 +157,13 @@ void tar_header_add(struct buffer *out, const struct tar_header *header)
 	fill(&h, &records, header);
 	if (records.len != 0) {
 		struct ustar extended;
-		init_ustar(&extended, 'x', 0644);
+		ustar_init(&extended, 'x', 0644);
 		memcpy(extended.name, "PaxHeaders", 10);
-		put_octal(extended.size, sizeof(extended.size), records.len);
-		put_checksum(&extended);
+		ustar_put_octal(extended.size, sizeof(extended.size), records.len);
+		ustar_put_checksum(&extended);
 		buffer_add(out, &extended, sizeof(extended));
 		buffer_add(out, records.data, records.len);
-		add_padding(out);
+		add_padding(out, records.len);
 	}
 	buffer_add(out, &h, sizeof(h));
 }

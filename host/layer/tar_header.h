@@ -9,9 +9,8 @@
 #include <stdint.h>
 
 #include "support/buffer.h"
+#include "support/ustar.h"
 #include "tree/tree.h"
-
-#define TAR_BLOCK 512
 
 struct tar_header {
 	const char *path; /* "etc/passwd", "./" for the root, directories with a final slash */

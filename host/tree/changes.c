@@ -21,21 +21,40 @@ static bool same_xattrs(const struct xattrs *a, const struct xattrs *b)
 	return true;
 }
 
-static bool same_metadata(const struct inode *a, const struct inode *b)
+/* What a type has beyond the metadata of all. */
+static unsigned compare_kind(const struct inode *a, const struct inode *b)
 {
-	if (a->mode != b->mode || a->uid != b->uid || a->gid != b->gid || a->size != b->size)
-		return false;
-	if (S_ISLNK(a->mode) && strcmp(a->target, b->target) != 0)
-		return false;
-	if ((S_ISCHR(a->mode) || S_ISBLK(a->mode)) &&
-		(a->device.major != b->device.major || a->device.minor != b->device.minor))
-		return false;
-	return same_xattrs(a->xattrs, b->xattrs);
+	switch (a->mode & S_IFMT) {
+	case S_IFREG:
+		return a->size != b->size ? DIFFERENCE_SIZE : 0;
+	case S_IFLNK:
+		return strcmp(a->target, b->target) != 0 ? DIFFERENCE_TARGET : 0;
+	case S_IFCHR:
+	case S_IFBLK:
+		return a->device.major != b->device.major || a->device.minor != b->device.minor
+			       ? DIFFERENCE_DEVICE
+			       : 0;
+	default:
+		return 0;
+	}
 }
 
-static bool same_mtime(const struct inode *a, const struct inode *b)
+unsigned inode_compare(const struct inode *a, const struct inode *b)
 {
-	return a->mtime_sec == b->mtime_sec && a->mtime_nsec == b->mtime_nsec;
+	unsigned differences = 0;
+	if ((a->mode & S_IFMT) != (b->mode & S_IFMT))
+		differences |= DIFFERENCE_TYPE;
+	else
+		differences |= compare_kind(a, b);
+	if ((a->mode & 07777) != (b->mode & 07777))
+		differences |= DIFFERENCE_MODE;
+	if (a->uid != b->uid || a->gid != b->gid)
+		differences |= DIFFERENCE_OWNER;
+	if (a->mtime_sec != b->mtime_sec || a->mtime_nsec != b->mtime_nsec)
+		differences |= DIFFERENCE_MTIME;
+	if (!same_xattrs(a->xattrs, b->xattrs))
+		differences |= DIFFERENCE_XATTRS;
+	return differences;
 }
 
 /* Whether two files of the same size hold the same bytes. */
@@ -74,26 +93,45 @@ static bool same_names(const struct dentry *d)
 	return true;
 }
 
+/* All but the content. */
+static unsigned compare_metadata(const struct dentry *d)
+{
+	unsigned differences = d->inode == d->base ? 0 : inode_compare(d->inode, d->base);
+	if (d->parent == NULL)
+		differences &= ~(unsigned)DIFFERENCE_MTIME;
+	return same_names(d) ? differences : differences | DIFFERENCE_NAMES;
+}
+
+static int compare_content(const struct dentry *d, unsigned *differences, struct error *err)
+{
+	bool same;
+	if (d->inode == d->base || !S_ISREG(d->inode->mode) ||
+		(*differences & (DIFFERENCE_TYPE | DIFFERENCE_SIZE)))
+		return 0;
+	int r = same_content(d->inode, d->base, &same, err);
+	if (r == 0 && !same)
+		*differences |= DIFFERENCE_CONTENT;
+	return r;
+}
+
+int changes_compare(const struct dentry *dentry, unsigned *differences, struct error *err)
+{
+	*differences = compare_metadata(dentry);
+	return compare_content(dentry, differences, err);
+}
+
 /* Whether the inode that d names, which it is the first name of, belongs in the layer. */
 static int inode_changed(const struct dentry *d, bool *changed, struct error *err)
 {
 	*changed = true;
-	if (d->base == NULL || !same_names(d))
+	if (d->base == NULL)
 		return 0;
-	if (d->inode != d->base) {
-		bool is_root = d->parent == NULL;
-		if (!same_metadata(d->inode, d->base) ||
-			(!is_root && !same_mtime(d->inode, d->base)))
-			return 0;
-		if (S_ISREG(d->inode->mode)) {
-			bool same;
-			int r = same_content(d->inode, d->base, &same, err);
-			if (r < 0 || !same)
-				return r;
-		}
-	}
-	*changed = false;
-	return 0;
+	unsigned differences = compare_metadata(d);
+	if (differences != 0)
+		return 0;
+	int r = compare_content(d, &differences, err);
+	*changed = differences != 0;
+	return r;
 }
 
 static void mark(struct dentry *dentry, uint8_t flag)

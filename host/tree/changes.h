@@ -12,6 +12,29 @@ struct changes {
 	uint64_t whiteouts; /* names that it takes away */
 };
 
+/* In what two inodes differ. */
+enum {
+	DIFFERENCE_TYPE = 1,    /* the others but owner, mode and xattrs say nothing then */
+	DIFFERENCE_MODE = 2,    /* permission bits */
+	DIFFERENCE_OWNER = 4,   /* uid or gid */
+	DIFFERENCE_SIZE = 8,    /* of a regular file */
+	DIFFERENCE_TARGET = 16, /* of a symlink */
+	DIFFERENCE_DEVICE = 32, /* major or minor number */
+	DIFFERENCE_XATTRS = 64,
+	DIFFERENCE_MTIME = 128,
+	DIFFERENCE_CONTENT = 256, /* of regular files of one size */
+	DIFFERENCE_NAMES = 512,   /* the set of hard links: changes_compare only */
+};
+
+/* In what two inodes differ, without their content: a set of DIFFERENCE_. */
+unsigned inode_compare(const struct inode *a, const struct inode *b);
+
+/*
+ * In what a name that is in both states differs between them: all of DIFFERENCE_, but that the
+ * root's mtime is no difference. Returns 0 or a read error of a source.
+ */
+int changes_compare(const struct dentry *dentry, unsigned *differences, struct error *err);
+
 /*
  * Sets DENTRY_WRITE, DENTRY_WHITEOUT and DENTRY_BELOW on every name, and sorts the tree.
  * - an inode whose data, metadata or set of names changed is written under all its names;

@@ -148,6 +148,10 @@ uint64_t tree_count(const struct tree *tree)
 
 struct source *tree_own_source(struct tree *tree, struct source *source)
 {
+	for (size_t i = 0; i < tree->source_count; i++) {
+		if (tree->sources[i] == source)
+			return source;
+	}
 	tree->sources = array_grow(
 		tree->sources, tree->source_count, &tree->source_capacity, sizeof(struct source *));
 	tree->sources[tree->source_count++] = source;

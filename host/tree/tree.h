@@ -109,7 +109,7 @@ uint64_t tree_count(const struct tree *tree);
 /* Zeroed memory that lives as long as the tree. */
 void *tree_alloc(struct tree *tree, size_t size) __attribute__((returns_nonnull));
 
-/* Hands a source to the tree, which frees it in the end. Returns it. */
+/* Hands a source to the tree, which frees it in the end; once more is allowed. Returns it. */
 struct source *tree_own_source(struct tree *tree, struct source *source);
 
 /* A new inode without a name; all fields but mode are zero. */

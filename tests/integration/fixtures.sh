@@ -67,5 +67,3 @@ expect_fail 125 'input: .*BAD-layer-count' -q --from "$fixtures/BAD-layer-count.
   --run true -t x:1 -o "$out/x.tar"
 expect_fail 125 'input: .*BAD-null-manifest' -q --from "$fixtures/BAD-null-manifest.tar" \
   --run true -t x:1 -o "$out/x.tar"
-expect_fail 125 'input: .*no-manifest' -q --from "$fixtures/no-manifest.tar" \
-  --run true -t x:1 -o "$out/x.tar"

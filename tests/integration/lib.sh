@@ -52,6 +52,23 @@ skip() {
   exit 77
 }
 
+# Ends the story where libguestfs cannot run. Its appliance takes this machine's kernel, else the one
+# that scripts/setup unpacks.
+need_appliance() {
+  export LAYERVM_LIBEXEC_DIR=$LAYERVM_BUILD/libexec/layervm
+  local kernel_env=$root/build/appliance-kernel/env
+  [ -x "$LAYERVM_LIBEXEC_DIR/layervm-guestfs" ] ||
+    skip "no layervm-guestfs: it was built without libguestfs-dev"
+  if [ -e "$kernel_env" ]; then
+    # shellcheck source=/dev/null
+    . "$kernel_env"
+  elif ! compgen -G '/boot/vmlinuz-*' > /dev/null; then
+    skip "no kernel for libguestfs's appliance: run scripts/setup"
+  fi
+  [ -d /lib/modules ] ||
+    skip "no folder /lib/modules, which supermin asks for: run scripts/setup as root"
+}
+
 # A part of a story that cannot run here; `finish_parts` at the end makes all of it a skip only
 # where nothing was run.
 parts_run=0
@@ -94,8 +111,11 @@ build() {
   fi
 }
 
+# The command that expect_fail runs, with the flags that all of its runs have.
+expect_command=(build --accel "$LAYERVM_TEST_ACCEL")
+
 # expect_fail STATUS WORDS [--on TEXT=ACTION]... [--] ARGUMENT...
-# `layervm build ARGUMENT...` must end with STATUS, and say so in one line, its last, that has
+# `layervm build ARGUMENT...` (or another $expect_command) must end with STATUS, and say so in one line, its last, that has
 # the words (an extended regular expression after "layervm: "). There must be no file in $out
 # and none in TMPDIR afterwards, and no process. With -q the line must be the only one.
 # Its standard error is left in $work/stderr.
@@ -108,7 +128,7 @@ expect_fail() {
   done
   [ "${1-}" != -- ] || shift
   TMPDIR=$lv_tmp "$here/tools/run.py" "${actions[@]}" -- \
-    "$LAYERVM_BINARY" build --accel "$LAYERVM_TEST_ACCEL" "$@" > "$work/stdout" 2> "$work/stderr" || found=$?
+    "$LAYERVM_BINARY" "${expect_command[@]}" "$@" > "$work/stdout" 2> "$work/stderr" || found=$?
   last=$(tail -n 1 "$work/stderr")
   lines=$(grep -cE '^layervm: [a-z-]+: ' "$work/stderr") || true
   lines=$((lines - $(grep -cE '^layervm: warning: ' "$work/stderr" || true)))
@@ -130,7 +150,7 @@ wrong() {
   local what=$1
   shift
   tail -n 40 "$work/stderr" | sed 's/^/   | /' >&2
-  fail "$what: layervm build $*"
+  fail "$what: layervm ${expect_command[0]} $*"
 }
 
 # same FILE FILE: the texts are equal; else the differences are shown.

@@ -183,6 +183,19 @@ static void __attribute__((noreturn)) behave_inherit(char **argv)
 	finish("");
 }
 
+/* The descriptors with a further disk, as the reason of the other job's failure. */
+static void __attribute__((noreturn)) behave_further(void)
+{
+	char text[256] = "fds";
+	list_descriptors(text, sizeof(text));
+	snprintf(text + strlen(text), sizeof(text) - strlen(text), ", further %d",
+		fcntl(QEMU_FD_FURTHER, F_GETFL) & O_ACCMODE);
+	start();
+	put_text(FRAME_STDERR, text);
+	put_exit(EXIT_STATUS, UNPACK_BAD_LAYER, 0, 0, "");
+	finish("");
+}
+
 static void __attribute__((noreturn)) behave_flood(void)
 {
 	char bytes[65536];
@@ -238,21 +251,31 @@ struct end {
 	struct exit_report report;
 	const char *words;
 	const char *disk;
+	const char *reason; /* on standard error, or NULL */
 };
 
 static const struct end ends[] = {
-	{"status-7", {EXIT_STATUS, 7, 0, 0}, "", ""},
-	{"signal-9", {EXIT_SIGNAL, 9, 0, 0}, "", ""},
-	{"oom", {EXIT_SIGNAL, 9, EXIT_FLAG_DISK_FULL, 2}, "", ""},
-	{"oom-well", {EXIT_STATUS, 0, 0, 1}, "", ""},
-	{"full", {EXIT_STATUS, 1, EXIT_FLAG_DISK_FULL, 0}, "", ""},
-	{"full-well", {EXIT_STATUS, 0, EXIT_FLAG_DISK_FULL, 0}, "", ""},
-	{"disk", {EXIT_STATUS, 0, 0, 0}, "", "the disk\nis bad"},
+	{"status-7", {EXIT_STATUS, 7, 0, 0}, "", "", NULL},
+	{"signal-9", {EXIT_SIGNAL, 9, 0, 0}, "", "", NULL},
+	{"oom", {EXIT_SIGNAL, 9, EXIT_FLAG_DISK_FULL, 2}, "", "", NULL},
+	{"oom-well", {EXIT_STATUS, 0, 0, 1}, "", "", NULL},
+	{"full", {EXIT_STATUS, 1, EXIT_FLAG_DISK_FULL, 0}, "", "", NULL},
+	{"full-well", {EXIT_STATUS, 0, EXIT_FLAG_DISK_FULL, 0}, "", "", NULL},
+	{"disk", {EXIT_STATUS, 0, 0, 0}, "", "the disk\nis bad", NULL},
+	{"unpack-done", {EXIT_STATUS, UNPACK_DONE, 0, 0}, "", "", NULL},
+	{"unpack-layer", {EXIT_STATUS, UNPACK_BAD_LAYER, 0, 0}, "", "", "layer 1 of 2: x\n: bad"},
+	{"unpack-guest", {EXIT_STATUS, UNPACK_FAILED, 0, 0}, "", "", "no locale"},
+	{"unpack-full", {EXIT_STATUS, UNPACK_FAILED, EXIT_FLAG_DISK_FULL, 0}, "", "", "layer 1"},
+	{"unpack-oom", {EXIT_SIGNAL, 9, 0, 1}, "", "", NULL},
+	{"unpack-signal", {EXIT_SIGNAL, 11, 0, 0}, "", "", NULL},
+	{"unpack-abort", {EXIT_STATUS, 125, 0, 0}, "", "", "broken"},
 };
 
 static void __attribute__((noreturn)) behave_end(const struct end *end)
 {
 	start();
+	if (end->reason != NULL)
+		put_text(FRAME_STDERR, end->reason);
 	put_exit(end->report.how, end->report.code, end->report.flags, end->report.oom_kills,
 		end->words);
 	finish(end->disk);
@@ -280,7 +303,7 @@ static void behave_early(const char *name)
 	} else if (strcmp(name, "init") == 0) {
 		say_console("layervm init: cannot mount /proc\n");
 		_exit(0);
-	} else if (strcmp(name, "reset") == 0) {
+	} else if (strcmp(name, "reset") == 0 || strcmp(name, "unpack-reset") == 0) {
 		start();
 		_exit(0);
 	}
@@ -288,7 +311,7 @@ static void behave_early(const char *name)
 
 static void behave_late(const char *name)
 {
-	if (strcmp(name, "not-run") == 0) {
+	if (strcmp(name, "not-run") == 0 || strcmp(name, "unpack-not-run") == 0) {
 		put_text(FRAME_HELLO, "6.1");
 		take_until(FRAME_START);
 		put_exit(EXIT_NOT_RUN, 127, 0, 0, "no such thing");
@@ -324,6 +347,8 @@ void fake_qemu(const char *name, char **argv)
 		behave_echo();
 	if (strcmp(name, "inherit") == 0)
 		behave_inherit(argv);
+	if (strcmp(name, "unpack-further") == 0)
+		behave_further();
 	if (strcmp(name, "flood") == 0)
 		behave_flood();
 	if (strcmp(name, "noise") == 0)

@@ -12,6 +12,7 @@
 #include "layer/layer.h"
 #include "layer/tar_header.h"
 #include "support/memory.h"
+#include "support/ustar.h"
 #include "tree/changes.h"
 
 /*
@@ -362,6 +363,25 @@ static void test_old_mtimes(void **state)
 	}
 }
 
+/* A time that a number of base 256 can tell, but no text that libarchive reads. */
+static void test_lowest_mtime(void **state)
+{
+	static const uint8_t lowest[12] = {0xff, 0xff, 0xff, 0xff, 0x80};
+	cleanup_tree struct tree *tree = tree_new();
+	cleanup_buffer struct buffer tar = {0};
+	struct ustar header;
+	struct error err;
+	(void)state;
+	ustar_init(&header, '6', 0644);
+	header.name[0] = 'x';
+	memcpy(header.mtime, lowest, sizeof(header.mtime));
+	ustar_put_checksum(&header);
+	buffer_add(&tar, &header, sizeof(header));
+	assert_int_equal(
+		layer_apply(tree, source_from_bytes(tar.data, tar.len), tar.len, "x", &err), 0);
+	assert_int_equal(tree_walk(tree, "x")->inode->mtime_sec, -INT64_MAX);
+}
+
 /* A pax header with records, which are less than a block. */
 static void add_pax(struct buffer *tar, const char *records)
 {
@@ -452,19 +472,40 @@ static void test_acl_by_name(void **state)
 		fail_msg("%s", err.message);
 }
 
-/* Writes the whole tree, which must fail with an ERROR_LIMIT that has the words in it. */
-static void check_refused(struct tree *tree, const char *words)
+/* Writes what is marked, which must fail with an ERROR_LIMIT that has the words in it. */
+static void check_marked_refused(struct tree *tree, const char *words)
 {
 	struct error err;
 	struct layer_info info;
 	FILE *file = tmpfile();
-	changes_mark_all(tree);
 	assert_int_not_equal(
 		layer_write(tree, fileno(file), &(struct layer_options){0}, &info, &err), 0);
 	fclose(file);
 	assert_int_equal(err.kind, ERROR_LIMIT);
 	if (strstr(err.message, words) == NULL)
 		fail_msg("expected \"%s\" in: %s", words, err.message);
+}
+
+/* As check_marked_refused, of the whole tree. */
+static void check_refused(struct tree *tree, const char *words)
+{
+	changes_mark_all(tree);
+	check_marked_refused(tree, words);
+}
+
+/* ".wh..wh.x" would be passed over as a note of aufs, and the name would be there again. */
+static void test_whiteout_name_gone(void **state)
+{
+	(void)state;
+	cleanup_tree struct tree *tree = tree_new();
+	struct changes changes;
+	struct error err;
+	struct inode *inode = tree_inode_new(tree, S_IFDIR | 0755);
+	struct dentry *d = tree_link(tree, tree_root(tree), ".wh.x", 5, inode);
+	tree_freeze(tree);
+	tree_unlink(tree, d);
+	assert_int_equal(changes_mark(tree, &changes, &err), 0);
+	check_marked_refused(tree, "/.wh.x: is gone");
 }
 
 static void test_whiteout_name_in_tree(void **state)
@@ -547,10 +588,12 @@ int main(void)
 		cmocka_unit_test(test_again_and_again),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_old_mtimes),
+		cmocka_unit_test(test_lowest_mtime),
 		cmocka_unit_test(test_sparse_map),
 		cmocka_unit_test(test_xattrs),
 		cmocka_unit_test(test_acl_by_name),
 		cmocka_unit_test(test_whiteout_name_in_tree),
+		cmocka_unit_test(test_whiteout_name_gone),
 		cmocka_unit_test(test_path_too_long),
 		cmocka_unit_test(test_attribute_with_equals_sign),
 		cmocka_unit_test(test_layer_too_large),

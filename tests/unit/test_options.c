@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "commands/build_options.h"
-#include "spec/architecture.h"
+#include "support/architecture.h"
 #include "support/buffer.h"
 #include "support/fileio.h"
 #include "support/memory.h"
@@ -90,7 +90,7 @@ static void dump_number(struct buffer *out, const char *name, int64_t value, int
 
 static void dump_spec(struct buffer *out, const struct build_spec *spec)
 {
-	cleanup_free char *host = architecture_of_host();
+	const char *host = architecture_of_host();
 	dump_text(out, "from_image", spec->from_image, NULL);
 	dump_text(out, "from_image_name", spec->from_image_name, NULL);
 	dump_text(out, "from_image_tag", spec->from_image_tag, NULL);

@@ -32,6 +32,10 @@ WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
 
 
+class BadLayer(Exception):
+    """A layer that cannot be applied."""
+
+
 @dataclass
 class Inode:
     kind: str
@@ -195,8 +199,12 @@ def apply_layer(tree, stream):
             while parent not in tree:
                 tree[parent] = Inode("d", mtime=time_text(0, 0))
                 parent = os.path.dirname(parent)
+            if tree[parent].kind != "d":
+                raise BadLayer(f"{member.name!r}: below what is no folder")
             if member.islnk():
-                inode = tree[member_path(member.linkname)]
+                inode = tree.get(member_path(member.linkname))
+                if inode is None or inode.kind == "d":
+                    raise BadLayer(f"{member.name!r}: a hard link to no file")
             else:
                 inode = member_inode(archive, member)
             old = tree.get(path)

@@ -2,6 +2,7 @@
 """Is a layer what lies between two trees, whole and minimal?
 
     layer_check.py BASE.dump RESULT.dump LAYER.tar
+    layer_check.py BASE.dump RESULT.dump    prints what `layervm diff` must print
 
 The dumps are dump.py's, with all options off. The layer must hold, once each and nothing else:
 every entry that is new or different, all names of a file any of whose names is that (or that has
@@ -10,6 +11,7 @@ stands before its folder's other entries.
 """
 
 import os
+import re
 import sys
 import tarfile
 
@@ -49,8 +51,8 @@ def above(path):
         yield path
 
 
-def expected(base, result):
-    """The paths that the layer must hold, and those that it must hide."""
+def changes(base, result):
+    """The paths that changed or are new, and those that must be hidden."""
     wanted = set()
     for path, line in result.lines.items():
         old = base.lines.get(path)
@@ -61,13 +63,54 @@ def expected(base, result):
         for path in base.lines
         if path not in result.lines and result.is_folder(os.path.dirname(path))
     }
+    return wanted, hidden
+
+
+def expected(base, result):
+    """The paths that the layer must hold, and those that it must hide."""
+    wanted, hidden = changes(base, result)
     for path in wanted | hidden:
         wanted = wanted.union(above(path))
     return wanted, hidden
 
 
+def plain(path):
+    """A dump's path as bytes."""
+    return re.sub(rb"\\x([0-9a-f]{2})", lambda m: bytes.fromhex(m[1].decode()), path.encode())
+
+
+def quoted(path):
+    """A path as GNU tar and `layervm diff` show it."""
+    letters = {"\\": "\\\\", "\n": "\\n", "\t": "\\t"}
+    text = ""
+    for character in path.decode("utf-8", "surrogateescape"):
+        code = ord(character)
+        if character in letters:
+            text += letters[character]
+        elif 0xDC80 <= code <= 0xDCFF:
+            text += f"\\{code - 0xDC00:03o}"
+        else:
+            text += character
+    return text
+
+
+def print_changes(base, result):
+    wanted, hidden = changes(base, result)
+    # The root's time alone is no change.
+    if [w for w in result.lines["/"].split() if "." not in w] == [
+        w for w in base.lines["/"].split() if "." not in w
+    ]:
+        wanted.discard("/")
+    for path in sorted(wanted | hidden, key=lambda path: plain(path).split(b"/")):
+        letter = "D" if path in hidden else "C" if path in base.lines else "A"
+        print(letter, quoted(plain(path)))
+
+
 def main():
     base, result = Tree(sys.argv[1]), Tree(sys.argv[2])
+    if len(sys.argv) == 3:
+        print_changes(base, result)
+        return 0
     wanted, whiteouts = expected(base, result)
     found, hidden, parents, faults = set(), set(), set(), []
     with tarfile.open(sys.argv[3], encoding="utf-8", errors="surrogateescape") as layer:

@@ -1,0 +1,62 @@
+#include "commands/base_tree.h"
+
+#include <fcntl.h>
+
+#include "layer/layer.h"
+#include "support/memory.h"
+
+struct base_layer {
+	struct digest diff_id;
+	struct source *source; /* belongs to the tree */
+};
+
+void base_layers_free(struct base_layers *layers)
+{
+	free(layers->layers);
+	*layers = (struct base_layers){0};
+}
+
+static struct source *known_source(const struct base_layers *known, const struct digest *diff_id)
+{
+	for (size_t i = 0; i < known->count; i++) {
+		if (digest_equal(&known->layers[i].diff_id, diff_id))
+			return known->layers[i].source;
+	}
+	return NULL;
+}
+
+/* What a layer is read from: its own copy of the image's descriptor, or a known source. */
+static int layer_source(const struct image_layer *layer, const char *name,
+	struct base_layers *known, struct source **out, struct error *err)
+{
+	*out = known_source(known, &layer->diff_id);
+	if (*out != NULL)
+		return 0;
+	int fd = fcntl(layer->tar_fd, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return error_set_errno(err, ERROR_INTERNAL, "cannot copy a descriptor");
+	*out = source_from_fd(fd, layer->tar_offset, name);
+	known->layers =
+		array_grow(known->layers, known->count, &known->capacity, sizeof(*known->layers));
+	known->layers[known->count++] =
+		(struct base_layer){.diff_id = layer->diff_id, .source = *out};
+	return 0;
+}
+
+int base_tree_merge(
+	const struct image *image, struct tree *tree, struct base_layers *known, struct error *err)
+{
+	cleanup_base_layers struct base_layers own = {0};
+	for (size_t i = 0; i < image->layer_count; i++) {
+		const struct image_layer *layer = &image->layers[i];
+		struct source *tar;
+		char name[DIGEST_TEXT_SIZE];
+		digest_text(&layer->diff_id, name);
+		int r = layer_source(layer, name, known != NULL ? known : &own, &tar, err);
+		if (r == 0)
+			r = layer_apply(tree, tar, layer->tar_size, name, err);
+		if (r < 0)
+			return error_wrap(err, r, "layer %zu", i + 1);
+	}
+	return 0;
+}

@@ -1,0 +1,75 @@
+#include "commands/diff.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "commands/diff_list.h"
+#include "commands/diff_options.h"
+#include "commands/tar_output.h"
+#include "commands/tree_source.h"
+#include "layer/layer.h"
+#include "support/memory.h"
+#include "tree/changes.h"
+
+/* A becomes the tree's base state, B its current one. */
+static int read_trees(const struct diff_options *options, struct tree *tree, struct error *err)
+{
+	cleanup_base_layers struct base_layers layers = {0};
+	for (size_t i = 0; i < 2; i++) {
+		const struct tree_source source = {
+			.path = options->paths[i],
+			.image = &options->images[i],
+			.report = options->report,
+		};
+		int r = tree_source_read(&source, tree, &layers, err);
+		if (r < 0)
+			return r;
+		if (i == 0) {
+			tree_freeze(tree);
+			tree_source_clear(tree);
+		}
+	}
+	return 0;
+}
+
+static int diff(const struct diff_options *options, struct error *err)
+{
+	const struct layer_options layer_options = {.keep_mtime = true};
+	bool has_list = options->layer == NULL || strcmp(options->layer, "-") != 0;
+	cleanup_tar_output struct tar_output *output = NULL;
+	cleanup_tree struct tree *tree = tree_new();
+	struct changes changes;
+	struct layer_info info;
+	int r = options->layer == NULL ? 0
+				       : tar_output_open(options->layer, IMAGE_PLAIN, &output, err);
+	if (r == 0)
+		r = read_trees(options, tree, err);
+	if (r < 0)
+		return r;
+	report_stage(options->report, "diff", "%s and %s", options->paths[0], options->paths[1]);
+	r = changes_mark(tree, &changes, err);
+	if (r < 0)
+		return r;
+	report_done(options->report);
+	if (has_list)
+		r = diff_list(tree, options->verbose, stdout, err);
+	if (r == 0 && output != NULL)
+		r = tar_output_write(output, tree, &layer_options, &info, err);
+	return r;
+}
+
+int command_diff(int argc, char **argv)
+{
+	cleanup_diff_options struct diff_options options = {0};
+	struct error err;
+	int r = diff_options_parse(argc, argv, STDERR_FILENO, &options, &err);
+	if (r == 0 && options.help) {
+		argv_help(&diff_argv, stdout);
+		return 0;
+	}
+	if (r == 0)
+		r = diff(&options, &err);
+	if (r < 0)
+		report_error(options.report, &err);
+	return r < 0 ? error_exit_status(&err) : 0;
+}

@@ -1,0 +1,76 @@
+#include "commands/export.h"
+
+#include <unistd.h>
+
+#include "commands/export_list.h"
+#include "commands/export_options.h"
+#include "commands/tar_output.h"
+#include "commands/tree_source.h"
+#include "layer/layer.h"
+#include "tree/changes.h"
+
+static int read_tree(const struct export_options *options, struct tree *tree, struct error *err)
+{
+	const struct tree_source source = {
+		.path = options->source,
+		.image = &options->image,
+		.guest = &options->guest,
+		.root = options->root,
+		.report = options->report,
+	};
+	return tree_source_read(&source, tree, NULL, err);
+}
+
+static int list(const struct export_options *options, struct error *err)
+{
+	cleanup_tree struct tree *tree = tree_new();
+	int r = read_tree(options, tree, err);
+	if (r < 0)
+		return r;
+	report_done(options->report);
+	tree_sort(tree);
+	return export_list(tree, &options->mtime, stdout, err);
+}
+
+static int export(const struct export_options *options, struct error *err)
+{
+	const struct layer_options layer_options = {
+		.prefix = "./",
+		.keep_mtime = !options->mtime.same,
+		.same_mtime = options->mtime.same,
+		.mtime_max = options->mtime.seconds,
+	};
+	cleanup_tar_output struct tar_output *output = NULL;
+	cleanup_tree struct tree *tree = tree_new();
+	struct layer_info info;
+	int r = tar_output_open(options->output, options->compression.compression, &output, err);
+	if (r == 0)
+		r = read_tree(options, tree, err);
+	if (r < 0)
+		return r;
+	changes_mark_all(tree);
+	report_stage(options->report, "write", "%s", options->output);
+	r = tar_output_write(output, tree, &layer_options, &info, err);
+	if (r < 0)
+		return r;
+	report_done(options->report);
+	report_note(options->report, "tar       %llu entries, %llu bytes",
+		(unsigned long long)info.entries, (unsigned long long)info.size);
+	return 0;
+}
+
+int command_export(int argc, char **argv)
+{
+	cleanup_export_options struct export_options options = {0};
+	struct error err;
+	int r = export_options_parse(argc, argv, STDERR_FILENO, &options, &err);
+	if (r == 0 && options.help) {
+		argv_help(&export_argv, stdout);
+		return 0;
+	}
+	if (r == 0)
+		r = options.list ? list(&options, &err) : export(&options, &err);
+	if (r < 0)
+		report_error(options.report, &err);
+	return r < 0 ? error_exit_status(&err) : 0;
+}

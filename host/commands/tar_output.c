@@ -1,0 +1,57 @@
+#include "commands/tar_output.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "image/sink.h"
+#include "support/fileio.h"
+#include "support/interrupt.h"
+#include "support/memory.h"
+
+struct tar_output {
+	struct layer_sink base; /* what layer_write_to writes to */
+	struct output *file;    /* NULL: standard output */
+	struct sink *sink;      /* the compressor, or what passes bytes on as they are */
+};
+
+static int write_bytes(struct layer_sink *base, const void *data, size_t len, struct error *err)
+{
+	return sink_write(((struct tar_output *)base)->sink, data, len, err);
+}
+
+int tar_output_open(const char *path, enum image_compression compression, struct tar_output **out,
+	struct error *err)
+{
+	cleanup_tar_output struct tar_output *output = xcalloc(1, sizeof(*output));
+	output->base.write = write_bytes;
+	int r = strcmp(path, "-") == 0 ? 0 : output_open(path, &output->file, err);
+	if (r < 0)
+		return r;
+	int fd = output->file != NULL ? output_fd(output->file) : STDOUT_FILENO;
+	r = sink_open(fd, compression, &output->sink, err);
+	if (r == 0)
+		*out = steal_ptr(&output);
+	return r;
+}
+
+int tar_output_write(struct tar_output *output, struct tree *tree,
+	const struct layer_options *options, struct layer_info *info, struct error *err)
+{
+	int r = layer_write_to(tree, &output->base, options, info, err);
+	if (r == 0)
+		r = sink_finish(output->sink, err);
+	if (r < 0 || output->file == NULL)
+		return r;
+	r = interrupt_check(err);
+	return r < 0 ? r : output_commit(output->file, err);
+}
+
+void tar_output_free(struct tar_output *output)
+{
+	if (output == NULL)
+		return;
+	sink_free(output->sink);
+	output_free(output->file);
+	free(output);
+}

@@ -1,0 +1,34 @@
+/*
+ * What is marked of a tree as a tar: to a file, which appears whole or not at all, or to standard
+ * output, as it is made.
+ */
+#ifndef LAYERVM_COMMANDS_TAR_OUTPUT_H
+#define LAYERVM_COMMANDS_TAR_OUTPUT_H
+
+#include "image/image.h"
+#include "layer/layer.h"
+#include "support/error.h"
+#include "tree/tree.h"
+
+struct tar_output;
+
+/* As output_open, but that "-" is not spooled. compression: of the tar. */
+int tar_output_open(const char *path, enum image_compression compression, struct tar_output **out,
+	struct error *err);
+
+/*
+ * Writes the tar (layer_write_to) and commits it. Of a tar that failed half-way to standard output
+ * the end-of-archive blocks are missing, and the end of the compressed stream. info: of the tar
+ * before it is compressed.
+ */
+int tar_output_write(struct tar_output *output, struct tree *tree,
+	const struct layer_options *options, struct layer_info *info, struct error *err);
+
+void tar_output_free(struct tar_output *output);
+static inline void cleanup_tar_output_fn(struct tar_output **output)
+{
+	tar_output_free(*output);
+}
+#define cleanup_tar_output __attribute__((cleanup(cleanup_tar_output_fn)))
+
+#endif

@@ -1,0 +1,99 @@
+#include "commands/tree_source.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "commands/confined_diff.h"
+#include "commands/guest_unpack.h"
+#include "guestfs/guestfs_read.h"
+#include "guestfs/vm_disk.h"
+#include "image/image.h"
+#include "layer/layer.h"
+#include "support/fileio.h"
+
+/*
+ * What the guest unpacked is read back in a confined process, which makes one layer of it. No
+ * state of this tree is frozen: all of the guest's is a change.
+ */
+static int merge_in_guest(const struct tree_source *source, const struct image *image,
+	struct tree *tree, struct error *err)
+{
+	const struct guest_unpack_options options = {
+		.report = source->report,
+		.accel = source->guest->accel,
+		.memory_mib = source->guest->memory,
+		.cpus = 1,
+		.disk_size = source->guest->disk_size,
+	};
+	const struct layer_options layer_options = {.keep_mtime = true};
+	cleanup_tree struct tree *unpacked_tree = tree_new();
+	cleanup_guest_unpacked struct guest_unpacked unpacked = GUEST_UNPACKED_NONE;
+	cleanup_close int tar = file_temporary(err);
+	struct changes changes;
+	struct layer_info info;
+	if (tar < 0)
+		return tar;
+	int r = guest_unpack_disk(&options, image, unpacked_tree, &unpacked, err);
+	if (r < 0)
+		return r;
+	report_stage(source->report, "reread", "what the guest unpacked");
+	r = confined_diff(unpacked_tree, unpacked.base, unpacked.overlay, tar, &layer_options,
+		&changes, &info, err);
+	if (r < 0)
+		return r;
+	static const char name[] = "what the guest unpacked";
+	return layer_apply(tree, source_from_fd(steal_fd(&tar), 0, name), info.size, name, err);
+}
+
+static int read_image(const struct tree_source *source, struct tree *tree,
+	struct base_layers *known, struct error *err)
+{
+	cleanup_image struct image *image = NULL;
+	const struct image_options options = {
+		.name = source->image->name,
+		.tag = source->image->tag,
+		.architecture = source->image->architecture,
+		.variant = source->image->variant,
+		.report = source->report,
+	};
+	report_stage(source->report, "read", "%s", source->path);
+	int r = image_open(source->path, &options, &image, err);
+	if (r < 0)
+		return r;
+	if (source->guest != NULL && source->guest->use)
+		return merge_in_guest(source, image, tree, err);
+	report_stage(source->report, "merge", "%zu layer%s", image->layer_count,
+		image->layer_count == 1 ? "" : "s");
+	return base_tree_merge(image, tree, known, err);
+}
+
+int tree_source_read(const struct tree_source *source, struct tree *tree, struct base_layers *known,
+	struct error *err)
+{
+	bool is_disk = strcmp(source->path, "-") != 0 && is_vm_disk(source->path);
+	if (!is_disk && source->root != NULL)
+		return error_set(err, ERROR_USAGE, EINVAL,
+			"--root: is for disks of virtual machines; %s is none", source->path);
+	if (!is_disk)
+		return read_image(source, tree, known, err);
+	if (source->guest != NULL && source->guest->use)
+		return error_set(err, ERROR_USAGE, EINVAL,
+			"--vm: is for images; %s is a disk, which is read in a virtual machine in "
+			"any case",
+			source->path);
+	if (source->image->name != NULL || source->image->architecture != NULL)
+		return error_set(err, ERROR_USAGE, EINVAL, "%s: is for images; %s is a disk",
+			source->image->name != NULL ? "--image" : "--platform", source->path);
+	report_stage(source->report, "read", "%s, the disk of a virtual machine", source->path);
+	return guestfs_disk_tree(source->path, source->root, tree, source->report, err);
+}
+
+void tree_source_clear(struct tree *tree)
+{
+	struct dentry *root = tree_root(tree);
+	for (struct dentry *d = root->children; d != NULL; d = d->next) {
+		if (d->inode != NULL)
+			tree_unlink(tree, d);
+	}
+	tree_relink(tree, root, tree_inode_new(tree, S_IFDIR | 0755));
+}
