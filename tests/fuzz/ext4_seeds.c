@@ -74,16 +74,59 @@ static void set_xattrs(struct guest *guest)
 	guest_xattr(guest, "/etc/rc.d", "user.large", NULL, 0);
 }
 
+/* The first place of a name on the disk, from its first byte. */
+static uint8_t *find_name(uint8_t *disk, const char *name)
+{
+	uint8_t *place = memmem(disk, (size_t)ext4_base()->size, name, strlen(name));
+	if (place == NULL)
+		fuzz_broken("%s is not on the disk", name);
+	return place;
+}
+
+static void put_u16(uint8_t *to, size_t value)
+{
+	to[0] = (uint8_t)value;
+	to[1] = (uint8_t)(value >> 8);
+}
+
+static void damage_name(uint8_t *disk)
+{
+	find_name(disk, "fifo")[1] = '/';
+}
+
+/* The last record of a directory ends behind the block, with its name. */
+static void damage_record(uint8_t *disk)
+{
+	uint8_t *record = find_name(disk, "S01start") - 8;
+	size_t offset = (size_t)(record - disk) % PATCH_BLOCK;
+	uint8_t *last = record - offset + PATCH_BLOCK - 12;
+	put_u16(record + 4, PATCH_BLOCK - 12 - offset);
+	put_u16(last, 12);
+	put_u16(last + 4, 264);
+	put_u16(last + 6, 255);
+}
+
+/* An attribute in an inode whose value ends behind it. */
+static void damage_value(uint8_t *disk)
+{
+	put_u16(find_name(disk, "small") - 16 + 8, 90);
+}
+
+/* What a guest did, or what it cannot have done by its kernel alone. */
 static const struct {
 	const char *name;
 	void (*change)(struct guest *guest);
+	void (*damage)(uint8_t *disk);
 } seeds[] = {
-	{"files", make_files},
-	{"changes", change_files},
-	{"pieces", make_pieces},
-	{"symlinks", make_symlinks},
-	{"folders", move_folders},
-	{"xattrs", set_xattrs},
+	{"files", make_files, NULL},
+	{"changes", change_files, NULL},
+	{"pieces", make_pieces, NULL},
+	{"symlinks", make_symlinks, NULL},
+	{"folders", move_folders, NULL},
+	{"xattrs", set_xattrs, NULL},
+	{"bad-name", make_files, damage_name},
+	{"bad-record", set_xattrs, damage_record},
+	{"bad-value", change_files, damage_value},
 };
 
 /* The number by which patches name a block of the disk. */
@@ -130,6 +173,8 @@ static void write_seed(const char *folder, size_t seed)
 	guest_close(guest);
 	cleanup_free uint8_t *after = xmalloc((size_t)base->size);
 	fuzz_must(file_read_at(disk.fd, after, (size_t)base->size, 0, "disk", &err), &err, "disk");
+	if (seeds[seed].damage != NULL)
+		seeds[seed].damage(after);
 	cleanup_buffer struct buffer out = {0};
 	for (size_t i = 0; i < base->block_count; i++)
 		diff_block(base->bytes + i * PATCH_BLOCK, after + i * PATCH_BLOCK, patch_number(i),
