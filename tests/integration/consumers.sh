@@ -41,12 +41,7 @@ fi
 
 part "podman load"
 podman=(podman --root "$work/podman" --runroot "$work/podman-run" --storage-driver vfs)
-# In a chroot, for one, neither podman nor docker can unpack anything: what they say of this archive
-# counts only where they take one of tar's.
-mkdir "$work/control"
-tar -cf "$work/control.tar" -C "$work/control" .
-if has podman && is_root &&
-  "${podman[@]}" import -q "$work/control.tar" control:1 > "$work/podman.log" 2>&1; then
+if has podman && is_root && takes_tars "${podman[@]}"; then
   "${podman[@]}" load -i "$app" > "$work/podman.log" 2>&1 || { cat "$work/podman.log" >&2; fail "podman load"; }
   "${podman[@]}" image inspect registry.example/some/app:1.0 > "$work/podman.json"
   jq -c '.[0].Config | {Cmd: .Cmd[0:2], Env, WorkingDir, Labels}' "$work/podman.json" > "$work/podman.config"
@@ -60,7 +55,7 @@ fi
 part "docker load and docker run"
 if ! start_docker; then
   skip_part "$docker_reason"
-elif ! docker_cli import "$work/control.tar" control:1 > "$work/docker.log" 2>&1; then
+elif ! takes_tars docker_cli; then
   skip_part "needs a docker that takes an archive of tar's"
 else
   docker_cli load -i "$app" > "$work/docker.log" 2>&1 || { cat "$work/docker.log" >&2; fail "docker load"; }
