@@ -322,10 +322,11 @@ static int check_keys(struct scan *scan, struct key *keys, size_t count)
 	}
 	if (again == NULL)
 		return 0;
+	/* Where all keys are empty there are no names at all. */
+	const char *name = again->len != 0 ? (const char *)scan->names.data + again->start : "";
 	locate(scan, first, &line, &column);
 	return fail(scan, again->at, "the key \"%.*s\" is there already, on line %zu",
-		(int)(again->len < 64 ? again->len : 64),
-		(const char *)scan->names.data + again->start, line);
+		(int)(again->len < 64 ? again->len : 64), name, line);
 }
 
 /* Ends the innermost object or list. */
