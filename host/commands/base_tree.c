@@ -18,7 +18,7 @@ void base_layers_free(struct base_layers *layers)
 
 static struct source *known_source(const struct base_layers *known, const struct digest *diff_id)
 {
-	for (size_t i = 0; i < known->count; i++) {
+	for (size_t i = 0; known != NULL && i < known->count; i++) {
 		if (digest_equal(&known->layers[i].diff_id, diff_id))
 			return known->layers[i].source;
 	}
@@ -36,6 +36,8 @@ static int layer_source(const struct image_layer *layer, const char *name,
 	if (fd < 0)
 		return error_set_errno(err, ERROR_INTERNAL, "cannot copy a descriptor");
 	*out = source_from_fd(fd, layer->tar_offset, name);
+	if (known == NULL)
+		return 0;
 	known->layers =
 		array_grow(known->layers, known->count, &known->capacity, sizeof(*known->layers));
 	known->layers[known->count++] =
@@ -46,17 +48,17 @@ static int layer_source(const struct image_layer *layer, const char *name,
 int base_tree_merge(
 	const struct image *image, struct tree *tree, struct base_layers *known, struct error *err)
 {
-	cleanup_base_layers struct base_layers own = {0};
 	for (size_t i = 0; i < image->layer_count; i++) {
 		const struct image_layer *layer = &image->layers[i];
 		struct source *tar;
-		char name[DIGEST_TEXT_SIZE];
-		digest_text(&layer->diff_id, name);
-		int r = layer_source(layer, name, known != NULL ? known : &own, &tar, err);
+		char text[DIGEST_TEXT_SIZE];
+		digest_text(&layer->diff_id, text);
+		const char *name = image->from_rootfs ? "the root file system" : text;
+		int r = layer_source(layer, name, known, &tar, err);
 		if (r == 0)
 			r = layer_apply(tree, tar, layer->tar_size, name, err);
 		if (r < 0)
-			return error_wrap(err, r, "layer %zu", i + 1);
+			return image->from_rootfs ? r : error_wrap(err, r, "layer %zu", i + 1);
 	}
 	return 0;
 }

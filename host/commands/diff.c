@@ -55,6 +55,8 @@ static int diff(const struct diff_options *options, struct error *err)
 		r = diff_list(tree, options->verbose, stdout, err);
 	if (r == 0 && output != NULL)
 		r = tar_output_write(output, tree, &layer_options, &info, err);
+	if (r == 0 && output != NULL)
+		r = tar_output_commit(output, err);
 	return r;
 }
 

@@ -9,7 +9,9 @@
 #include "layer/layer.h"
 #include "tree/changes.h"
 
-static int read_tree(const struct export_options *options, struct tree *tree, struct error *err)
+/* Fills the tree; *image, where there is one, is still to be verified. */
+static int read_tree(const struct export_options *options, struct tree *tree, struct image **image,
+	struct error *err)
 {
 	const struct tree_source source = {
 		.path = options->source,
@@ -18,13 +20,21 @@ static int read_tree(const struct export_options *options, struct tree *tree, st
 		.root = options->root,
 		.report = options->report,
 	};
-	return tree_source_read(&source, tree, NULL, err);
+	return tree_source_begin(&source, tree, image, err);
+}
+
+static int verify(struct image *image, struct error *err)
+{
+	return image == NULL ? 0 : image_verify(image, err);
 }
 
 static int list(const struct export_options *options, struct error *err)
 {
+	cleanup_image struct image *image = NULL;
 	cleanup_tree struct tree *tree = tree_new();
-	int r = read_tree(options, tree, err);
+	int r = read_tree(options, tree, &image, err);
+	if (r == 0)
+		r = verify(image, err);
 	if (r < 0)
 		return r;
 	report_done(options->report);
@@ -40,17 +50,25 @@ static int export(const struct export_options *options, struct error *err)
 		.same_mtime = options->mtime.same,
 		.mtime_max = options->mtime.seconds,
 	};
+	cleanup_image struct image *image = NULL;
 	cleanup_tar_output struct tar_output *output = NULL;
 	cleanup_tree struct tree *tree = tree_new();
 	struct layer_info info;
 	int r = tar_output_open(options->output, options->compression.compression, &output, err);
 	if (r == 0)
-		r = read_tree(options, tree, err);
+		r = read_tree(options, tree, &image, err);
+	/* A file has no name yet: the digests may be computed beside the writing. */
+	if (r == 0 && tar_output_is_stream(output))
+		r = verify(image, err);
 	if (r < 0)
 		return r;
 	changes_mark_all(tree);
 	report_stage(options->report, "write", "%s", options->output);
 	r = tar_output_write(output, tree, &layer_options, &info, err);
+	if (r == 0)
+		r = verify(image, err);
+	if (r == 0)
+		r = tar_output_commit(output, err);
 	if (r < 0)
 		return r;
 	report_done(options->report);

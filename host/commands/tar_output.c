@@ -39,12 +39,18 @@ int tar_output_write(struct tar_output *output, struct tree *tree,
 	const struct layer_options *options, struct layer_info *info, struct error *err)
 {
 	int r = layer_write_to(tree, &output->base, options, info, err);
-	if (r == 0)
-		r = sink_finish(output->sink, err);
-	if (r < 0 || output->file == NULL)
-		return r;
-	r = interrupt_check(err);
-	return r < 0 ? r : output_commit(output->file, err);
+	return r < 0 ? r : sink_finish(output->sink, err);
+}
+
+bool tar_output_is_stream(const struct tar_output *output)
+{
+	return output->file == NULL;
+}
+
+int tar_output_commit(struct tar_output *output, struct error *err)
+{
+	int r = interrupt_check(err);
+	return r < 0 || output->file == NULL ? r : output_commit(output->file, err);
 }
 
 void tar_output_free(struct tar_output *output)

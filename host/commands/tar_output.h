@@ -5,6 +5,8 @@
 #ifndef LAYERVM_COMMANDS_TAR_OUTPUT_H
 #define LAYERVM_COMMANDS_TAR_OUTPUT_H
 
+#include <stdbool.h>
+
 #include "image/image.h"
 #include "layer/layer.h"
 #include "support/error.h"
@@ -17,12 +19,18 @@ int tar_output_open(const char *path, enum image_compression compression, struct
 	struct error *err);
 
 /*
- * Writes the tar (layer_write_to) and commits it. Of a tar that failed half-way to standard output
- * the end-of-archive blocks are missing, and the end of the compressed stream. info: of the tar
- * before it is compressed.
+ * Writes the whole tar (layer_write_to). Of a tar that failed half-way to standard output the
+ * end-of-archive blocks are missing, and the end of the compressed stream. info: of the tar before
+ * it is compressed.
  */
 int tar_output_write(struct tar_output *output, struct tree *tree,
 	const struct layer_options *options, struct layer_info *info, struct error *err);
+
+/* Whether what is written is seen at once: what goes into it must have been verified. */
+bool tar_output_is_stream(const struct tar_output *output);
+
+/* Gives the file its name (output_commit), after a last look for a signal. */
+int tar_output_commit(struct tar_output *output, struct error *err);
 
 void tar_output_free(struct tar_output *output);
 static inline void cleanup_tar_output_fn(struct tar_output **output)

@@ -10,6 +10,7 @@
 #include "image/image.h"
 #include "layer/layer.h"
 #include "support/fileio.h"
+#include "support/memory.h"
 
 /*
  * What the guest unpacked is read back in a confined process, which makes one layer of it. No
@@ -45,38 +46,37 @@ static int merge_in_guest(const struct tree_source *source, const struct image *
 	return layer_apply(tree, source_from_fd(steal_fd(&tar), 0, name), info.size, name, err);
 }
 
-static int read_image(const struct tree_source *source, struct tree *tree,
-	struct base_layers *known, struct error *err)
+static int open_image(
+	const struct tree_source *source, bool later, struct image **image, struct error *err)
 {
-	cleanup_image struct image *image = NULL;
 	const struct image_options options = {
 		.name = source->image->name,
 		.tag = source->image->tag,
 		.architecture = source->image->architecture,
 		.variant = source->image->variant,
 		.report = source->report,
+		.later = later,
 	};
 	report_stage(source->report, "read", "%s", source->path);
-	int r = image_open(source->path, &options, &image, err);
-	if (r < 0)
-		return r;
-	if (source->guest != NULL && source->guest->use)
-		return merge_in_guest(source, image, tree, err);
+	return image_open(source->path, &options, image, err);
+}
+
+static int merge(const struct tree_source *source, const struct image *image, struct tree *tree,
+	struct base_layers *known, struct error *err)
+{
 	report_stage(source->report, "merge", "%zu layer%s", image->layer_count,
 		image->layer_count == 1 ? "" : "s");
 	return base_tree_merge(image, tree, known, err);
 }
 
-int tree_source_read(const struct tree_source *source, struct tree *tree, struct base_layers *known,
-	struct error *err)
+static bool in_guest(const struct tree_source *source)
 {
-	bool is_disk = strcmp(source->path, "-") != 0 && is_vm_disk(source->path);
-	if (!is_disk && source->root != NULL)
-		return error_set(err, ERROR_USAGE, EINVAL,
-			"--root: is for disks of virtual machines; %s is none", source->path);
-	if (!is_disk)
-		return read_image(source, tree, known, err);
-	if (source->guest != NULL && source->guest->use)
+	return source->guest != NULL && source->guest->use;
+}
+
+static int read_disk(const struct tree_source *source, struct tree *tree, struct error *err)
+{
+	if (in_guest(source))
 		return error_set(err, ERROR_USAGE, EINVAL,
 			"--vm: is for images; %s is a disk, which is read in a virtual machine in "
 			"any case",
@@ -86,6 +86,55 @@ int tree_source_read(const struct tree_source *source, struct tree *tree, struct
 			source->image->name != NULL ? "--image" : "--platform", source->path);
 	report_stage(source->report, "read", "%s, the disk of a virtual machine", source->path);
 	return guestfs_disk_tree(source->path, source->root, tree, source->report, err);
+}
+
+/* Whether the source is a disk; flags that are for disks are refused with others. */
+static int is_disk(const struct tree_source *source, bool *disk, struct error *err)
+{
+	*disk = strcmp(source->path, "-") != 0 && is_vm_disk(source->path);
+	if (*disk || source->root == NULL)
+		return 0;
+	return error_set(err, ERROR_USAGE, EINVAL,
+		"--root: is for disks of virtual machines; %s is none", source->path);
+}
+
+int tree_source_read(const struct tree_source *source, struct tree *tree, struct base_layers *known,
+	struct error *err)
+{
+	cleanup_image struct image *image = NULL;
+	bool disk;
+	int r = is_disk(source, &disk, err);
+	if (r == 0 && disk)
+		return read_disk(source, tree, err);
+	if (r == 0)
+		r = open_image(source, false, &image, err);
+	if (r < 0)
+		return r;
+	return in_guest(source) ? merge_in_guest(source, image, tree, err)
+				: merge(source, image, tree, known, err);
+}
+
+int tree_source_begin(
+	const struct tree_source *source, struct tree *tree, struct image **out, struct error *err)
+{
+	cleanup_image struct image *image = NULL;
+	bool disk;
+	*out = NULL;
+	int r = is_disk(source, &disk, err);
+	if (r < 0)
+		return r;
+	if (disk || in_guest(source))
+		return tree_source_read(source, tree, NULL, err);
+	r = open_image(source, true, &image, err);
+	if (r < 0)
+		return r;
+	/* There is nothing to compare a root file system's digest with. */
+	if (!image->from_rootfs)
+		image_verify_start(image);
+	r = merge(source, image, tree, NULL, err);
+	if (r == 0 && !image->from_rootfs)
+		*out = steal_ptr(&image);
+	return r;
 }
 
 void tree_source_clear(struct tree *tree)

@@ -39,6 +39,13 @@ struct tree_source {
 int tree_source_read(const struct tree_source *source, struct tree *tree, struct base_layers *known,
 	struct error *err);
 
+/*
+ * As tree_source_read, but the digests of the image's layers may still be computed when it
+ * returns: *image is the caller's to image_verify and to free then, else NULL.
+ */
+int tree_source_begin(const struct tree_source *source, struct tree *tree, struct image **image,
+	struct error *err);
+
 /* Makes the current state that of a new tree, for a second source after tree_freeze. */
 void tree_source_clear(struct tree *tree);
 

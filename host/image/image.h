@@ -115,6 +115,7 @@ struct image_options {
 	const char *variant;      /* of the architecture, such as "v7"; NULL: any */
 	struct report *report;    /* says which image was taken where several were there, and warns
 				     where it is for another architecture; or NULL */
+	bool later;               /* leave the digests of uncompressed layers to image_verify */
 };
 
 /*
@@ -132,6 +133,18 @@ struct image_options {
  */
 int image_source_load(struct image_source *source, const struct image_options *options,
 	struct image **out, struct error *err);
+
+/*
+ * Verifies the layers of an image that was loaded with `later`: the digest and the diff ID of each
+ * layer whose bytes lie uncompressed in the source. image_verify_start has threads begin;
+ * image_verify waits for them (and starts them where nobody has), and gives the errors that
+ * image_source_load gives else. Until it returned 0 the layers' bytes may not be those that the
+ * config names, which no output may show; a root file system's tar, with
+ * which nothing can be compared, has digests of zeros, and its config no rootfs. Legacy images are
+ * verified at once. More calls do nothing.
+ */
+void image_verify_start(struct image *image);
+int image_verify(struct image *image, struct error *err);
 
 /* image_source_open and image_source_load in one. */
 int image_open(const char *path, const struct image_options *options, struct image **out,

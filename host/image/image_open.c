@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "image/diff_ids.h"
 #include "image/image.h"
 #include "image/json_safe.h"
 #include "image/layers.h"
@@ -18,7 +17,7 @@ struct image_source {
 	enum image_layout layout;
 };
 
-/* By image_layout; a root file system has nothing to choose from. */
+/* By image_layout; of a root file system there is nothing to list. */
 static const struct {
 	int (*plan)(struct store *store, const struct image_options *options, struct plan *plan,
 		struct error *err);
@@ -27,6 +26,7 @@ static const struct {
 	[IMAGE_LAYOUT_DOCKER] = {docker_plan, docker_list},
 	[IMAGE_LAYOUT_OCI] = {oci_plan, oci_list},
 	[IMAGE_LAYOUT_LEGACY] = {legacy_plan, legacy_list},
+	[IMAGE_LAYOUT_ROOTFS] = {rootfs_plan, NULL},
 };
 
 /* Whether the archive has a member whose name begins and ends so. */
@@ -182,15 +182,11 @@ static int load_planned(struct image_source *source, const struct image_options 
 	if (r < 0)
 		return r;
 	warn_platform(&plan, options, store->path);
-	r = layers_load(store, &plan, image, err);
-	if (r < 0)
-		return r;
-	if (plan.lacks_diff_ids)
-		json_object_object_add(plan.config, "rootfs",
-			diff_ids_rootfs(image->layers, image->layer_count, NULL));
-	image->config = steal_ptr(&plan.config);
+	image->config = json_object_get(plan.config);
 	image->name = steal_ptr(&plan.name);
-	return 0;
+	/* Layers without any name but their digests are not given without them. */
+	bool later = options->later && source->layout != IMAGE_LAYOUT_LEGACY;
+	return layers_load(store, &plan, later, image, err);
 }
 
 int image_source_load(struct image_source *source, const struct image_options *options,
@@ -198,8 +194,8 @@ int image_source_load(struct image_source *source, const struct image_options *o
 {
 	cleanup_image struct image *image = image_new();
 	image->files->store = store_ref(source->store);
-	int r = source->layout == IMAGE_LAYOUT_ROOTFS ? rootfs_load(source->store, image, err)
-						      : load_planned(source, options, image, err);
+	image->from_rootfs = source->layout == IMAGE_LAYOUT_ROOTFS;
+	int r = load_planned(source, options, image, err);
 	if (r == 0)
 		*out = steal_ptr(&image);
 	return r;

@@ -4,20 +4,23 @@
 
 #include "image/plan.h"
 
-/* The descriptors that an image's layers live in. */
+/* What an image's layers live in, and what is still to be done for them. */
 struct image_files {
 	struct store *store; /* a reference; NULL: none */
 	int *spools;         /* what was inflated: one file a thread */
 	size_t spool_count;
+	struct layers *layers; /* plain layers whose digests are not known yet; NULL: none */
 };
 
 void image_files_free(struct image_files *files);
 
 /*
- * Fills in image->layers from the plan, whose config holds as many diff IDs. Each distinct blob
+ * Fills in image->layers from the plan, whose config holds as many diff IDs, or none where the
+ * plan says so: then image->config, which is there, gets them. Each distinct blob
  * is read once, several at a time by threads. The first layer that is wrong gives the error.
+ * later: as in struct image_options.
  */
-int layers_load(
-	const struct store *store, const struct plan *plan, struct image *image, struct error *err);
+int layers_load(const struct store *store, const struct plan *plan, bool later, struct image *image,
+	struct error *err);
 
 #endif

@@ -21,7 +21,7 @@ struct plan_layer {
 struct plan {
 	json_object *config;  /* the image config document, verified and checked */
 	struct digest digest; /* of its bytes */
-	bool lacks_diff_ids;  /* a legacy image: the config has no rootfs yet */
+	bool lacks_diff_ids;  /* legacy images, root file systems: no rootfs in the config yet */
 	char *name;           /* "repo:tag", or NULL */
 	char *os;             /* what an index says of the image, or NULL */
 	char *architecture;

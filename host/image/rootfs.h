@@ -2,10 +2,10 @@
 #ifndef LAYERVM_IMAGE_ROOTFS_H
 #define LAYERVM_IMAGE_ROOTFS_H
 
-#include "image/image.h"
-#include "image/store.h"
+#include "image/plan.h"
 
-/* Makes the whole archive the image's layer, and a config up. */
-int rootfs_load(const struct store *store, struct image *image, struct error *err);
+/* Plans an image with the whole archive as its layer, and makes a config up. */
+int rootfs_plan(struct store *store, const struct image_options *options, struct plan *plan,
+	struct error *err);
 
 #endif

@@ -3,6 +3,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,7 +13,10 @@
 
 /* Bytes that are read at once, and those that are copied between two questions for a signal. */
 #define READ_CHUNK (256u << 10)
-#define COPY_CHUNK (64u << 20)
+#define COPY_CHUNK (8u << 20)
+
+/* The disk is given so many bytes at once, so that it works while the rest is made. */
+#define WRITEBACK_CHUNK (8u << 20)
 
 #define OUTPUT_NAME "the output"
 
@@ -20,10 +24,23 @@ struct sink {
 	int fd;
 	bool can_seek;
 	uint64_t position;       /* of fd, where it can seek */
+	uint64_t given;          /* up to where the disk was told to begin */
 	struct archive *archive; /* the compressor; NULL: none */
 	struct error *err;       /* where a write by libarchive leaves its words */
 	int result;
 };
+
+/* Bytes were written at the position. */
+static void advance(struct sink *sink, uint64_t len)
+{
+	sink->position += len;
+	if (sink->position - sink->given < WRITEBACK_CHUNK)
+		return;
+	/* A hint: what goes wrong here, fsync tells. */
+	sync_file_range(sink->fd, (off_t)sink->given, (off_t)(sink->position - sink->given),
+		SYNC_FILE_RANGE_WRITE);
+	sink->given = sink->position;
+}
 
 static int write_plain(struct sink *sink, const void *data, size_t len, struct error *err)
 {
@@ -31,7 +48,7 @@ static int write_plain(struct sink *sink, const void *data, size_t len, struct e
 		return file_write(sink->fd, data, len, OUTPUT_NAME, err);
 	int r = file_write_at(sink->fd, data, len, sink->position, OUTPUT_NAME, err);
 	if (r == 0)
-		sink->position += len;
+		advance(sink, len);
 	return r;
 }
 
@@ -94,6 +111,7 @@ int sink_open(int fd, enum image_compression compression, struct sink **out, str
 	off_t position = lseek(fd, 0, SEEK_CUR);
 	sink->can_seek = position >= 0;
 	sink->position = sink->can_seek ? (uint64_t)position : 0;
+	sink->given = sink->position;
 	if (compression != IMAGE_PLAIN) {
 		int r = start_compression(sink, compression, err);
 		if (r < 0)
@@ -123,7 +141,7 @@ int sink_copy(struct sink *sink, int from, uint64_t offset, uint64_t len, const 
 		int r = interrupt_check(err);
 		if (r == 0 && in_kernel) {
 			r = file_copy_range(from, offset, sink->fd, sink->position, n, name, err);
-			sink->position += n;
+			advance(sink, n);
 		} else if (r == 0) {
 			r = file_read_at(from, buffer, (size_t)n, offset, name, err);
 			if (r == 0)

@@ -57,14 +57,18 @@ static const struct fixture fixtures[] = {
 		CHAIN("fbec6100edacb7a6374f75545cfdfac2d83f74d0f5ed813645e4c3944c68c761")},
 };
 
-static void check_fixture(const char *folder, const struct fixture *fixture)
+static void check_fixture(const char *folder, const struct fixture *fixture, bool later)
 {
 	cleanup_free char *path = xasprintf("%s/%s", folder, fixture->file);
-	struct image_options options = {
-		.name = fixture->name, .tag = fixture->tag, .architecture = "amd64"};
+	struct image_options options = {.name = fixture->name,
+		.tag = fixture->tag,
+		.architecture = "amd64",
+		.later = later};
 	cleanup_image struct image *image = NULL;
 	struct error err = {0};
 	int r = image_open(path, &options, &image, &err);
+	if (r == 0)
+		r = image_verify(image, &err);
 	if (fixture->layers == 0) {
 		assert_error(&err, r, ERROR_INPUT, fixture->chosen);
 		assert_non_null(strstr(err.message, fixture->file));
@@ -91,8 +95,10 @@ static void test_fixtures(void **state)
 		print_message("skipped: LAYERVM_FIXTURES does not say where the fixtures are\n");
 		skip();
 	}
-	for (size_t i = 0; i < sizeof(fixtures) / sizeof(fixtures[0]); i++)
-		check_fixture(folder, &fixtures[i]);
+	for (size_t i = 0; i < sizeof(fixtures) / sizeof(fixtures[0]); i++) {
+		check_fixture(folder, &fixtures[i], false);
+		check_fixture(folder, &fixtures[i], true);
+	}
 }
 
 /* The offsets in the index are those of the data, whatever headers stand before it. */
