@@ -84,6 +84,18 @@ int channel_receive(int channel, struct frame *frame, struct fault *fault)
 	return 0;
 }
 
+int frame_window_size(
+	const struct frame *frame, uint32_t *rows, uint32_t *columns, struct fault *fault)
+{
+	const uint8_t *payload = (const uint8_t *)frame->payload;
+	if (frame->length != TERMINAL_SIZE)
+		return fault_set(fault, "the host gave a terminal's size in %u bytes, not %d",
+			frame->length, TERMINAL_SIZE);
+	*rows = protocol_get_u32(payload);
+	*columns = protocol_get_u32(payload + 4);
+	return 0;
+}
+
 void frame_free(struct frame *frame)
 {
 	free(frame->payload);

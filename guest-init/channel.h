@@ -25,6 +25,10 @@ struct frame {
 /* Waits for a whole frame. The caller frees the payload with frame_free. */
 int channel_receive(int channel, struct frame *frame, struct fault *fault);
 
+/* Reads the size of a terminal, in characters: the payload of TERMINAL and WINSIZE. */
+int frame_window_size(
+	const struct frame *frame, uint32_t *rows, uint32_t *columns, struct fault *fault);
+
 void frame_free(struct frame *frame);
 #define cleanup_frame __attribute__((cleanup(frame_free)))
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/random.h>
 #include <net/if.h>
 #include <poll.h>
@@ -13,6 +14,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MODULES "/modules"
@@ -61,12 +63,12 @@ static int load_module(const char *name, struct fault *fault)
 	return r < 0 ? -1 : 0;
 }
 
-int devices_load_modules(struct fault *fault)
+int devices_load_modules(const char *list, struct fault *fault)
 {
 	char line[64];
-	FILE *order = fopen(MODULES "/order", "re");
+	FILE *order = fopen(list, "re");
 	if (order == NULL)
-		return fault_set_errno(fault, "cannot open " MODULES "/order");
+		return fault_set_errno(fault, "cannot open %s", list);
 	int r = 0;
 	while (r == 0 && fgets(line, sizeof(line), order) != NULL) {
 		line[strcspn(line, "\n")] = '\0';
@@ -130,4 +132,24 @@ int devices_add_entropy(const void *data, size_t len, struct fault *fault)
 		fault_set_errno(fault, "cannot seed the random numbers");
 	close(fd);
 	return r;
+}
+
+int devices_forget(const char *path, struct fault *fault)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return fault_set_errno(fault, "cannot open %s", path);
+	int r = ioctl(fd, BLKFLSBUF, 0);
+	if (r < 0)
+		fault_set_errno(fault, "cannot empty the cache of %s", path);
+	close(fd);
+	return r;
+}
+
+int devices_set_clock(uint64_t seconds, uint32_t nanoseconds, struct fault *fault)
+{
+	const struct timespec now = {.tv_sec = (time_t)seconds, .tv_nsec = (long)nanoseconds};
+	if (clock_settime(CLOCK_REALTIME, &now) < 0)
+		return fault_set_errno(fault, "cannot set the clock");
+	return 0;
 }

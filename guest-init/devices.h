@@ -3,6 +3,7 @@
 #define GUEST_INIT_DEVICES_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "fault.h"
 
@@ -14,11 +15,21 @@
 /* Mounts proc, sys and dev in the initramfs, and has the loopback interface up. */
 int devices_prepare(struct fault *fault);
 
-/* Loads the modules of the initramfs in their order. */
-int devices_load_modules(struct fault *fault);
+/* Lists of modules in the initramfs: what every guest needs, and what a network takes. */
+#define DEVICES_MODULES "/modules/order"
+#define DEVICES_NETWORK_MODULES "/modules/network"
+
+/* Loads the modules of a list in their order. */
+int devices_load_modules(const char *list, struct fault *fault);
 
 /* Waits until the kernel has made a device file. */
 int devices_wait_for(const char *path, struct fault *fault);
+
+/* Forgets what was read from a disk: there may be another one behind the device now. */
+int devices_forget(const char *path, struct fault *fault);
+
+/* Sets the clock; seconds and nanoseconds since 1970. */
+int devices_set_clock(uint64_t seconds, uint32_t nanoseconds, struct fault *fault);
 
 /* Adds random bytes of the host's to the kernel's pool, and has it use them at once. */
 int devices_add_entropy(const void *data, size_t len, struct fault *fault);

@@ -1,32 +1,18 @@
 #include "image.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "devices.h"
 #include "protocol.h"
 
-/*
- * noatime: reading is no change. noinit_itable: the kernel's own filling of inode tables is no
- * change either, and would cost the host a copy of each.
- */
-#define MOUNT_OPTIONS "errors=remount-ro,noinit_itable"
-
 /* So few free blocks (of 4 KiB) are none: directories and extents take some of their own. */
 #define FULL_BLOCKS 16
-
-#define RELEASE_TRIES 500
-#define RELEASE_WAIT_MS 10
 
 static const struct {
 	const char *name;
@@ -51,11 +37,15 @@ static const struct {
 	{"/proc/self/fd/2", "stderr"},
 };
 
-int image_mount(struct fault *fault)
+/* noatime: reading is no change. */
+int image_mount(struct volume *volume, struct fault *fault)
 {
-	if (mount(DEVICE_DISK, IMAGE_FOLDER, "ext4", MS_NOATIME, MOUNT_OPTIONS) < 0)
-		return fault_set_errno(fault, "cannot mount the image's disk as ext4");
-	return 0;
+	*volume = (struct volume){
+		.what = "the image's disk",
+		.folder = IMAGE_FOLDER,
+		.device = DEVICE_DISK,
+	};
+	return volume_mount(volume, MS_NOATIME, fault);
 }
 
 /*
@@ -152,66 +142,4 @@ bool image_full(void)
 	if (statvfs(IMAGE_FOLDER, &st) < 0)
 		return false;
 	return st.f_bavail < FULL_BLOCKS || (st.f_files != 0 && st.f_ffree == 0);
-}
-
-/* How many errors the kernel has met in the file system since it was mounted. */
-static unsigned long count_errors(void)
-{
-	char text[32] = "";
-	int fd = open("/sys/fs/ext4/vda/errors_count", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	ssize_t n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	return n > 0 ? strtoul(text, NULL, 10) : 0;
-}
-
-static int sync_file(const char *path, int (*sync_call)(int), const char *what, struct fault *fault)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return fault_set_errno(fault, "cannot open %s", what);
-	int r = sync_call(fd);
-	if (r < 0)
-		fault_set_errno(fault, "not all of %s could be written", what);
-	close(fd);
-	return r;
-}
-
-/*
- * Read-only is reached at once, with all written, even while another mount namespace still holds
- * the file system. Processes that are gone may have left files to the kernel's own workers, which
- * close them a moment later without telling anybody: hence the tries.
- */
-static int make_read_only(struct fault *fault)
-{
-	const struct timespec wait = {.tv_nsec = RELEASE_WAIT_MS * 1000000L};
-	for (unsigned i = 0; i < RELEASE_TRIES; i++) {
-		if (mount(NULL, IMAGE_FOLDER, NULL, MS_REMOUNT | MS_RDONLY | MS_NOATIME, NULL) == 0)
-			return 0;
-		if (errno != EBUSY)
-			break;
-		nanosleep(&wait, NULL);
-	}
-	if (errno == EBUSY)
-		return fault_set(fault,
-			"something in the kernel still uses a file of the image after "
-			"all processes ended, such as a swap file or a loop device");
-	return fault_set_errno(fault, "cannot make the image's disk read-only");
-}
-
-int image_unmount(struct fault *fault)
-{
-	if (sync_file(IMAGE_FOLDER, syncfs, "the image's disk", fault) < 0)
-		return -1;
-	if (make_read_only(fault) < 0)
-		return -1;
-	unsigned long errors = count_errors();
-	if (errors != 0)
-		return fault_set(fault,
-			"the kernel found the image's file system damaged (%lu errors)", errors);
-	/* Busy where a namespace still goes: the file system is clean already. */
-	if (umount2(IMAGE_FOLDER, 0) < 0 && errno != EBUSY)
-		return fault_set_errno(fault, "cannot unmount the image's disk");
-	return sync_file(DEVICE_DISK, fsync, "the image's disk", fault);
 }

@@ -1,16 +1,17 @@
-/* The image's disk: mounted, surrounded with what a script expects, watched, and let go. */
+/* The image's disk: mounted, surrounded with what a script expects, and watched. */
 #ifndef GUEST_INIT_IMAGE_H
 #define GUEST_INIT_IMAGE_H
 
 #include <stdbool.h>
 
 #include "fault.h"
+#include "volume.h"
 
 #define IMAGE_FOLDER "/image"
 #define TOOLBOX_FOLDER "/layervm" /* of the initramfs; PROTOCOL_TOOLBOX is in it, in the image */
 
-/* Mounts the disk. */
-int image_mount(struct fault *fault);
+/* Mounts the disk, as a volume that the caller releases. */
+int image_mount(struct volume *volume, struct fault *fault);
 
 /*
  * Mounts proc, sys and dev into the image, in a mount namespace that the calling process makes
@@ -20,12 +21,5 @@ int image_surround(struct fault *fault);
 
 /* Whether no block or no inode is free for a file of the image now. */
 bool image_full(void);
-
-/*
- * Has everything written and makes the file system read-only and clean, then unmounts it. All
- * processes that used it must be gone. Fails, with words, where anything was not written or the
- * kernel found the file system damaged.
- */
-int image_unmount(struct fault *fault);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/reboot.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "channel.h"
@@ -14,7 +15,10 @@
 #include "image.h"
 #include "job.h"
 #include "run.h"
+#include "setup.h"
 #include "unpacking.h"
+
+#define SECOND INT64_C(1000000000) /* nanoseconds */
 
 static int say_hello(int channel, struct fault *fault)
 {
@@ -24,11 +28,61 @@ static int say_hello(int channel, struct fault *fault)
 	return channel_send(channel, FRAME_HELLO, name.release, strlen(name.release), fault);
 }
 
+static int64_t nanoseconds(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * SECOND + now.tv_nsec;
+}
+
+/*
+ * Asks the host for the time. It told it somewhere between the question and the answer, which may
+ * take long where the host is busy; in the middle it is off by half of that at most.
+ */
+static int set_clock(int channel, struct fault *fault)
+{
+	cleanup_frame struct frame frame = {0};
+	int64_t asked = nanoseconds();
+	if (channel_send(channel, FRAME_AWAKE, NULL, 0, fault) < 0 ||
+		channel_receive(channel, &frame, fault) < 0)
+		return -1;
+	if (frame.type != FRAME_CLOCK || frame.length != CLOCK_SIZE)
+		return fault_set(fault,
+			"frame of type %d and length %u from the host, where the time is expected",
+			(int)frame.type, frame.length);
+	const uint8_t *payload = (const uint8_t *)frame.payload;
+	uint64_t seconds = protocol_get_u32(payload) | (uint64_t)protocol_get_u32(payload + 4)
+							       << 32;
+	int64_t rest = protocol_get_u32(payload + 8) + (nanoseconds() - asked) / 2;
+	return devices_set_clock(
+		seconds + (uint64_t)(rest / SECOND), (uint32_t)(rest % SECOND), fault);
+}
+
+/*
+ * Waits for the host. Years may pass here, and this be one of many copies of a guest that was
+ * saved meanwhile, with another disk.
+ */
+static int wait_for_host(int channel, struct fault *fault)
+{
+	cleanup_frame struct frame frame = {0};
+	if (channel_receive(channel, &frame, fault) < 0)
+		return -1;
+	if (frame.type != FRAME_WAKE)
+		return fault_set(fault, "frame of type %d from the host before it woke the guest",
+			(int)frame.type);
+	if (devices_forget(DEVICE_DISK, fault) < 0)
+		return -1;
+	return set_clock(channel, fault);
+}
+
 /* Says how the unmount went, and waits until the host has read it: power off may lose bytes. */
-static int say_bye(int channel, struct fault *fault)
+static int say_bye(int channel, struct setup *setup, struct volume *image, struct fault *fault)
 {
 	struct fault unmount = {0};
-	image_unmount(&unmount);
+	struct fault other = {0};
+	setup_release(setup, &unmount);
+	if (volume_release(image, &other) < 0)
+		unmount = other;
 	if (channel_send(channel, FRAME_BYE, unmount.text, strlen(unmount.text), fault) < 0)
 		return -1;
 	for (;;) {
@@ -40,27 +94,39 @@ static int say_bye(int channel, struct fault *fault)
 	}
 }
 
-static int work(int channel, struct fault *fault)
+/* Does the next job. Returns an enum job_next, or -1. */
+static int do_job(int channel, bool first, struct setup *setup, struct fault *fault)
 {
-	struct job job = {0};
-	if (say_hello(channel, fault) < 0)
-		return -1;
-	if (image_mount(fault) < 0)
-		return -1;
-	if (job_receive(channel, &job, fault) < 0)
+	cleanup_job struct job job = {0};
+	int next = job_receive(channel, !first, setup, &job, fault);
+	if (next != JOB_TO_RUN)
+		return next;
+	if (first && setup_prepare(setup, fault) < 0)
 		return -1;
 	if (job.kind == JOB_UNPACK && unpacking_prepare(fault) < 0)
 		return -1;
-	if (run_job(channel, &job, fault) < 0)
+	return run_job(channel, &job, fault);
+}
+
+static int work(int channel, struct fault *fault)
+{
+	struct setup setup = {0};
+	struct volume image;
+	if (say_hello(channel, fault) < 0 || wait_for_host(channel, fault) < 0)
 		return -1;
-	return say_bye(channel, fault);
+	if (image_mount(&image, fault) < 0)
+		return -1;
+	int next = do_job(channel, true, &setup, fault);
+	while (next == JOB_TO_RUN)
+		next = do_job(channel, false, &setup, fault);
+	return next < 0 ? -1 : say_bye(channel, &setup, &image, fault);
 }
 
 static int boot(int *channel, struct fault *fault)
 {
 	if (devices_prepare(fault) < 0)
 		return -1;
-	if (devices_load_modules(fault) < 0)
+	if (devices_load_modules(DEVICES_MODULES, fault) < 0)
 		return -1;
 	if (devices_wait_for(DEVICE_DISK, fault) < 0 || devices_wait_for(DEVICE_CHANNEL, fault) < 0)
 		return -1;

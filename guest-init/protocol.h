@@ -8,30 +8,51 @@
  *	byte 2-3 zero
  *	byte 4-7 length of the payload, at most FRAME_MAX
  *
- * The order of a whole run of a script, host's frames to the right:
+ * A run is a sequence of jobs on one mounted disk, host's frames to the right:
  *
- *	HELLO
- *	             ENTROPY, CWD, ENV (one a variable), SCRIPT (in parts), START
- *	STARTED      (the script's program runs; left out where it cannot)
- *	STDOUT, STDERR, in the order in which they came
- *	             TERMINATE (at any time from here on; optional)
- *	EXIT         (all processes are gone, all output was sent)
- *	BYE          (the disk is unmounted)
+ *	HELLO        (the guest waits, and has not touched its disk: it may be saved now, and a
+ *	             copy of it go on from here, with another disk, once or many times)
+ *	             WAKE
+ *	AWAKE        (what time is it?)
+ *	             CLOCK, at once
+ *	             ENTROPY, NETWORK, MOUNT (one a mount), SECRET (one a secret)
+ *	             a job: CWD, ENV (one a variable), USER; SCRIPT (in parts), COMMAND, SHELL or
+ *	             UNPACK; TERMINAL or INPUT, ONE_OUTPUT; START
+ *	STARTED      (the job's program runs; left out where it cannot)
+ *	             STDIN, WINSIZE, TERMINATE, at any time from here on
+ *	STDOUT, STDERR, each in the order in which it came; TAKEN
+ *	EXIT         (all processes of the job are gone, all output was sent)
+ *	             the next job up to its START, and on from STARTED; or FINISH
+ *	BYE          (the disks are unmounted)
  *	             RELEASE (BYE was read; the guest powers off)
  *
- * FAILURE takes the place of any frame of the guest after HELLO, and is its last one.
+ * FAILURE takes the place of any frame of the guest after AWAKE, and is its last one. After EXIT
+ * the guest passes over STDIN, WINSIZE and TERMINATE, which were on their way. What comes before
+ * the first START without being of a job is for all jobs of the run.
  *
- * The script runs as uid 0 in the image, in its own session, with umask 022 and empty standard
- * input. It lies in PROTOCOL_SCRIPT; its `#!` line decides the interpreter, and without one it is
- * the image's /bin/bash, else the image's /bin/sh, else the toolbox's sh, with -e. PATH ends with
- * PROTOCOL_TOOLBOX; HOME is /root where ENV has none.
+ * Programs run in the image, in their own session, with umask 022; as uid 0 where there is no
+ * USER. PATH ends with PROTOCOL_TOOLBOX; HOME, where ENV has none, is the user's by the image's
+ * /etc/passwd where there is a USER, else /root.
  *
- * The other job is to unpack an image: UNPACK takes the place of CWD, ENV and SCRIPT. Layers are
- * on the guest's second disk, an ext4 file system for reading only: files as they are in the
- * image, compressed or not, and the file PROTOCOL_LAYERS, which lists them (unpack/manifest.h).
- * They are unpacked one over the other into the first disk, an empty ext4 file system. There is
- * no STDOUT; STDERR is words, FRAME_TEXT_MAX bytes in all at most, why the job failed, and EXIT's
- * code then one of enum unpack_status.
+ *	SCRIPT   lies in PROTOCOL_SCRIPT, for later jobs too; its `#!` line decides the
+ *	         interpreter, and without one it is the image's /bin/bash, else the image's
+ *	         /bin/sh, else the toolbox's sh, with -e.
+ *	COMMAND  is run by the image's /bin/sh, else the toolbox's sh, with -c.
+ *	SHELL    is the image's /bin/bash, else the image's /bin/sh, else the toolbox's sh.
+ *
+ * Standard files: with TERMINAL all three are a pseudo terminal, which is the job's controlling
+ * terminal; it is made in the image's own /dev/pts, and all output comes as STDOUT. Else standard
+ * output and standard error are a pipe each, with ONE_OUTPUT one and the same, so that what was
+ * written keeps its order; with INPUT standard input is a pipe too, and /dev/null
+ * without. The host has no more than STDIN_WINDOW bytes of STDIN under way that no TAKEN has told
+ * of, so that what it sends besides never stands behind bytes that nobody reads.
+ *
+ * The other job is to unpack an image: UNPACK stands alone. Layers are on the guest's second disk,
+ * an ext4 file system for reading only: files as they are in the image, compressed or not, and the
+ * file PROTOCOL_LAYERS, which lists them (unpack/manifest.h). They are unpacked one over the other
+ * into the first disk, an empty ext4 file system. There is no STDOUT; STDERR is words,
+ * FRAME_TEXT_MAX bytes in all at most, why the job failed, and EXIT's code then one of enum
+ * unpack_status.
  */
 #ifndef GUEST_INIT_PROTOCOL_H
 #define GUEST_INIT_PROTOCOL_H
@@ -39,7 +60,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PROTOCOL_VERSION 2
+#define PROTOCOL_VERSION 4
 #define PROTOCOL_PORT "layervm.channel" /* the port's name on the virtio-serial bus */
 #define PROTOCOL_SCRIPT "/dev/.layervm/script"
 #define PROTOCOL_TOOLBOX "/dev/.layervm/bin"
@@ -48,6 +69,7 @@
 #define FRAME_HEADER_SIZE 8
 #define FRAME_MAX (1u << 20)
 #define FRAME_TEXT_MAX 1024 /* for payloads that are words for the user */
+#define STDIN_WINDOW (256u << 10)
 
 enum frame_type {
 	/* From the guest. */
@@ -57,18 +79,53 @@ enum frame_type {
 	FRAME_STDERR = 4,  /* bytes, at least one */
 	FRAME_EXIT = 5,    /* struct exit_report, and words for EXIT_NOT_RUN */
 	FRAME_FAILURE = 6, /* words: what init could not do */
-	FRAME_BYE = 7,     /* words: what is wrong with the disk; empty: it was unmounted cleanly */
+	FRAME_BYE = 7,     /* words: what is wrong with a disk; empty: all is unmounted cleanly */
+	FRAME_TAKEN = 8,   /* u32, at least 1: bytes of STDIN passed on since the last TAKEN */
+	FRAME_AWAKE = 9,   /* empty */
 
 	/* From the host. */
-	FRAME_ENTROPY = 64,   /* random bytes, credited to the guest's pool */
-	FRAME_CWD = 65,       /* an absolute path in the image */
-	FRAME_ENV = 66,       /* "KEY=VALUE" */
-	FRAME_SCRIPT = 67,    /* the next part of the script */
-	FRAME_START = 68,     /* empty */
-	FRAME_TERMINATE = 69, /* empty: SIGTERM to the script's process group */
-	FRAME_RELEASE = 70,   /* empty */
-	FRAME_UNPACK = 71,    /* empty: the job is to unpack an image */
+	FRAME_ENTROPY = 64,    /* random bytes, credited to the guest's pool */
+	FRAME_CWD = 65,        /* an absolute path in the image */
+	FRAME_ENV = 66,        /* "KEY=VALUE" */
+	FRAME_SCRIPT = 67,     /* the next part of the script */
+	FRAME_START = 68,      /* empty */
+	FRAME_TERMINATE = 69,  /* empty: SIGTERM to the job's process group; with a terminal SIGHUP
+				  and SIGCONT to its leader and its foreground process group */
+	FRAME_RELEASE = 70,    /* empty */
+	FRAME_UNPACK = 71,     /* empty: the job is to unpack an image */
+	FRAME_COMMAND = 72,    /* a line for the shell */
+	FRAME_SHELL = 73,      /* empty: the job is an interactive shell */
+	FRAME_USER = 74,       /* "NAME|UID[:GROUP|GID]": see user.h */
+	FRAME_TERMINAL = 75,   /* u32 rows, u32 columns */
+	FRAME_INPUT = 76,      /* empty: STDIN is standard input */
+	FRAME_STDIN = 77,      /* bytes; none: the end of the file, not for a terminal */
+	FRAME_WINSIZE = 78,    /* u32 rows, u32 columns */
+	FRAME_FINISH = 79,     /* empty: there is no further job */
+	FRAME_ONE_OUTPUT = 83, /* empty: standard error is standard output, and comes as STDOUT */
+
+	/* From the host, before the first START, for the whole run. */
+	FRAME_NETWORK = 80, /* 4 bytes address, u32 bits of the network's part of it, 4 bytes
+			       gateway, u32 MTU; addresses are IPv4, as they are sent */
+	FRAME_MOUNT = 81,   /* u32 enum mount_kind, u32 disk, u32 flags, and the path in the image:
+			       absolute, to a folder that is there, with no symlink in it */
+	FRAME_SECRET = 82,  /* u32 length of the ID, ID, content */
+	FRAME_WAKE = 90,    /* empty */
+	FRAME_CLOCK = 91,   /* u32 seconds since 1970, the low half and the high, u32 nanoseconds */
 };
+
+/* What is mounted over a folder of the image. */
+enum mount_kind {
+	MOUNT_DISK = 1,  /* disk number N: 1 is /dev/vdb, 2 /dev/vdc and so on */
+	MOUNT_TMPFS = 2, /* disk is its size in MiB; 0: half of the memory, as the kernel has it */
+};
+
+#define MOUNT_FLAG_READ_ONLY 1u
+
+#define CLOCK_SIZE 12        /* of CLOCK's payload */
+#define NETWORK_SIZE 16      /* of NETWORK's */
+#define MOUNT_HEADER_SIZE 12 /* of MOUNT's, before the path */
+#define TERMINAL_SIZE 8      /* of TERMINAL's and WINSIZE's */
+#define SECRET_MAX 500000u   /* bytes of a secret */
 
 struct frame_header {
 	uint8_t version;
@@ -77,7 +134,7 @@ struct frame_header {
 	uint32_t length;
 };
 
-/* How the script ended. */
+/* How the job ended. */
 enum exit_how {
 	EXIT_STATUS = 1,  /* code: the exit status, 0 to 255 */
 	EXIT_SIGNAL = 2,  /* code: the signal, 1 to 64 */

@@ -13,8 +13,10 @@
 
 #include "channel.h"
 #include "image.h"
-#include "script.h"
+#include "input.h"
+#include "program.h"
 #include "task.h"
+#include "terminal.h"
 #include "unpacking.h"
 
 #define OUTPUT_CHUNK 65536
@@ -23,6 +25,7 @@ struct run {
 	int channel;
 	int children; /* signalfd for SIGCHLD */
 	struct task task;
+	struct input input;
 	bool ended;
 	bool full; /* the disk was seen full */
 	struct exit_report report;
@@ -45,8 +48,9 @@ static uint32_t count_oom_kills(void)
 }
 
 /*
- * Passes on what can be read at once from a pipe; closes it at its end. The disk is looked at
- * here because a program that has just met its end says so, and tidies up afterwards.
+ * Passes on what can be read at once from a pipe or terminal; closes it at its end, which is EIO
+ * for a terminal. The disk is looked at here because a program that has just met its end says so,
+ * and tidies up afterwards.
  */
 static int forward(struct run *run, int *pipe, enum frame_type type, struct fault *fault)
 {
@@ -54,9 +58,9 @@ static int forward(struct run *run, int *pipe, enum frame_type type, struct faul
 	ssize_t n = read(*pipe, chunk, sizeof(chunk));
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
-	if (n < 0)
+	if (n < 0 && errno != EIO)
 		return fault_set_errno(fault, "cannot read the job's output");
-	if (n == 0) {
+	if (n <= 0) {
 		close(*pipe);
 		*pipe = -1;
 		return 0;
@@ -110,33 +114,74 @@ static int take_children(struct run *run, struct fault *fault)
 	return 0;
 }
 
+/* Gives the job what it takes of its input, and tells the host how much that was. */
+static int pass_on(struct run *run, struct fault *fault)
+{
+	size_t taken;
+	uint8_t payload[4];
+	if (input_pass_on(&run->input, &taken, fault) < 0)
+		return -1;
+	if (taken == 0)
+		return 0;
+	protocol_put_u32(payload, (uint32_t)taken);
+	return channel_send(run->channel, FRAME_TAKEN, payload, sizeof(payload), fault);
+}
+
+static int take_input(struct run *run, const struct frame *frame, struct fault *fault)
+{
+	if (input_add(&run->input, frame->payload, frame->length, fault) < 0)
+		return -1;
+	return input_waits(&run->input) ? pass_on(run, fault) : 0;
+}
+
+static int take_size(struct run *run, const struct frame *frame, struct fault *fault)
+{
+	uint32_t rows, columns;
+	if (run->task.terminal < 0)
+		return fault_set(fault, "a terminal's size from the host for a job that has none");
+	if (frame_window_size(frame, &rows, &columns, fault) < 0)
+		return -1;
+	return terminal_resize(run->task.out, rows, columns, fault);
+}
+
 static int take_frame(struct run *run, struct fault *fault)
 {
 	cleanup_frame struct frame frame = {0};
 	if (channel_receive(run->channel, &frame, fault) < 0)
 		return -1;
-	if (frame.type != FRAME_TERMINATE)
+	switch (frame.type) {
+	case FRAME_STDIN:
+		return take_input(run, &frame, fault);
+	case FRAME_WINSIZE:
+		return take_size(run, &frame, fault);
+	case FRAME_TERMINATE:
+		task_terminate(&run->task);
+		return 0;
+	default:
 		return fault_set(fault, "frame of type %d from the host while the job runs",
 			(int)frame.type);
-	kill(-run->task.pid, SIGTERM);
-	return 0;
+	}
 }
 
 static int follow(struct run *run, struct fault *fault)
 {
-	enum { CHILDREN, CHANNEL, OUT, ERR, COUNT };
+	enum { CHILDREN, CHANNEL, OUT, ERR, IN, COUNT };
 	while (!run->ended) {
 		struct pollfd fds[COUNT] = {
 			[CHILDREN] = {.fd = run->children, .events = POLLIN},
 			[CHANNEL] = {.fd = run->channel, .events = POLLIN},
 			[OUT] = {.fd = run->task.out, .events = POLLIN},
 			[ERR] = {.fd = run->task.err, .events = POLLIN},
+			[IN] = {.fd = input_waits(&run->input) ? run->task.in : -1,
+				.events = POLLOUT},
 		};
 		if (poll(fds, COUNT, -1) < 0 && errno != EINTR)
 			return fault_set_errno(fault, "cannot wait for the job's process");
 		if (fds[OUT].revents != 0 && forward(run, &run->task.out, FRAME_STDOUT, fault) < 0)
 			return -1;
 		if (fds[ERR].revents != 0 && forward(run, &run->task.err, FRAME_STDERR, fault) < 0)
+			return -1;
+		if (fds[IN].revents != 0 && pass_on(run, fault) < 0)
 			return -1;
 		if (fds[CHANNEL].revents != 0 && take_frame(run, fault) < 0)
 			return -1;
@@ -162,10 +207,43 @@ static int send_exit(struct run *run, struct fault *fault)
 	return channel_send(run->channel, FRAME_EXIT, payload, EXIT_REPORT_SIZE + words, fault);
 }
 
-int run_job(int channel, const struct job *job, struct fault *fault)
+/* The leader has ended: so does all it left, and what they wrote is sent. */
+static int finish(struct run *run, struct fault *fault)
 {
-	struct run run = {.channel = channel};
+	run->full = run->full || image_full();
+	kill(-1, SIGKILL);
+	reap(run, 0);
+	if (run->task.terminal >= 0) {
+		close(run->task.terminal);
+		run->task.terminal = -1;
+	}
+	if (drain(run, &run->task.out, FRAME_STDOUT, fault) < 0)
+		return -1;
+	return drain(run, &run->task.err, FRAME_STDERR, fault);
+}
+
+static int run_task(struct run *run, struct job *job, struct fault *fault)
+{
+	const struct task_program *program =
+		job->kind == JOB_UNPACK ? &unpacking_program : &image_program;
 	uint32_t oom_kills = count_oom_kills();
+	if (task_start(program, job, &run->task, fault) < 0)
+		return -1;
+	input_init(&run->input, &run->task.in);
+	if (run->task.refused == 0 && channel_send(run->channel, FRAME_STARTED, NULL, 0, fault) < 0)
+		return -1;
+	if (follow(run, fault) < 0 || finish(run, fault) < 0)
+		return -1;
+	run->report.oom_kills = count_oom_kills() - oom_kills;
+	return send_exit(run, fault);
+}
+
+int run_job(int channel, struct job *job, struct fault *fault)
+{
+	struct run run = {
+		.channel = channel,
+		.task = {.in = -1, .out = -1, .err = -1, .terminal = -1},
+	};
 	sigset_t child;
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
@@ -174,22 +252,8 @@ int run_job(int channel, const struct job *job, struct fault *fault)
 	run.children = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (run.children < 0)
 		return fault_set_errno(fault, "cannot wait for processes");
-
-	const struct task_program *program =
-		job->kind == JOB_UNPACK ? &unpacking_program : &script_program;
-	if (task_start(program, job, &run.task, fault) < 0)
-		return -1;
-	if (run.task.refused == 0 && channel_send(channel, FRAME_STARTED, NULL, 0, fault) < 0)
-		return -1;
-	if (follow(&run, fault) < 0)
-		return -1;
-
-	run.full = run.full || image_full();
-	kill(-1, SIGKILL);
-	reap(&run, 0);
-	if (drain(&run, &run.task.out, FRAME_STDOUT, fault) < 0 ||
-		drain(&run, &run.task.err, FRAME_STDERR, fault) < 0)
-		return -1;
-	run.report.oom_kills = count_oom_kills() - oom_kills;
-	return send_exit(&run, fault);
+	int r = run_task(&run, job, fault);
+	close(run.children);
+	task_close(&run.task);
+	return r;
 }

@@ -6,9 +6,9 @@
 #include "job.h"
 
 /*
- * Runs the job's program, sends its output as it comes, obeys TERMINATE, ends every process that
- * is left when it ends, and sends EXIT.
+ * Runs the job's program: sends its output as it comes, gives it its input, obeys TERMINATE, ends
+ * every process that is left when it ends, and sends EXIT.
  */
-int run_job(int channel, const struct job *job, struct fault *fault);
+int run_job(int channel, struct job *job, struct fault *fault);
 
 #endif

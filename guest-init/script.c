@@ -6,14 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "image.h"
-
-/* The interpreters of a script without a `#!` line, and where to find each. */
-static const char *const shells[] = {
-	"/bin/bash",
-	"/bin/sh",
-	PROTOCOL_TOOLBOX "/sh",
-};
+#include "shell.h"
 
 /* The end of a file name in the first line of the script, for the message. */
 static void read_interpreter(char *name, size_t size)
@@ -45,56 +38,16 @@ static void execute_by_line(const struct job *job, struct refusal *refusal)
 	else if (access(name, F_OK) == 0)
 		fault_set(&refusal->fault,
 			"the script's interpreter %s is in the image, but not what loads it (its "
-			"own "
-			"interpreter or dynamic linker)",
+			"own interpreter or dynamic linker)",
 			name);
 	else
 		fault_set(&refusal->fault, "the script's interpreter %s is not in the image", name);
 }
 
-static void execute_by_shell(const struct job *job, struct refusal *refusal)
-{
-	for (size_t i = 0; i < sizeof(shells) / sizeof(shells[0]); i++) {
-		char *const argv[] = {(char *)shells[i], "-e", PROTOCOL_SCRIPT, NULL};
-		if (access(shells[i], F_OK) < 0)
-			continue;
-		execve(shells[i], argv, job->env);
-		int code = errno;
-		refusal->code = code == ENOENT ? TASK_NOT_FOUND : TASK_CANNOT_RUN;
-		if (code == ENOENT)
-			fault_set(&refusal->fault,
-				"%s of the image cannot be run: its dynamic linker is not in the "
-				"image",
-				shells[i]);
-		else
-			fault_set_errno(
-				&refusal->fault, "%s of the image cannot be run", shells[i]);
-		return;
-	}
-	refusal->code = TASK_NOT_FOUND;
-	fault_set(&refusal->fault, "there is no shell to run the script with");
-}
-
-static int enter_image(const struct job *job, struct refusal *refusal)
-{
-	struct fault *fault = &refusal->fault;
-	if (image_surround(fault) < 0)
-		return -1;
-	if (chroot(IMAGE_FOLDER) < 0 || chdir("/") < 0)
-		return fault_set_errno(fault, "cannot enter the image");
-	if (chdir(job->cwd) < 0) {
-		refusal->code = TASK_CANNOT_RUN;
-		return fault_set_errno(fault, "cannot enter the working directory %s", job->cwd);
-	}
-	return 0;
-}
-
-static void execute(const struct job *job, struct refusal *refusal)
+void script_execute(const struct job *job, struct refusal *refusal)
 {
 	if (job->has_interpreter)
 		execute_by_line(job, refusal);
 	else
-		execute_by_shell(job, refusal);
+		shell_execute_script(job, refusal);
 }
-
-const struct task_program script_program = {.enter = enter_image, .execute = execute};

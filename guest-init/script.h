@@ -1,10 +1,10 @@
-/* The script as a program in the image. */
+/* The script, by the interpreter that protocol.h says. */
 #ifndef GUEST_INIT_SCRIPT_H
 #define GUEST_INIT_SCRIPT_H
 
 #include "task.h"
 
-/* Runs the job's script, by the interpreter that protocol.h says. */
-extern const struct task_program script_program;
+/* Becomes the job's script; returns only where that fails. */
+void script_execute(const struct job *job, struct refusal *refusal);
 
 #endif

@@ -1,4 +1,4 @@
-/* What a job runs, as a process with its output in pipes. */
+/* What a job runs, as a process with its standard files. */
 #ifndef GUEST_INIT_TASK_H
 #define GUEST_INIT_TASK_H
 
@@ -7,6 +7,7 @@
 
 #include "fault.h"
 #include "job.h"
+#include "user.h"
 
 /* Why a program cannot be run, as a shell has the numbers. */
 enum {
@@ -22,26 +23,35 @@ struct refusal {
 
 /* The steps from a new process to a program. Both run in the child, and set refusal. */
 struct task_program {
-	/* Goes where the program is to run. Returns 0, or -1. */
-	int (*enter)(const struct job *job, struct refusal *refusal);
+	/* Goes where the program is to run, and tells who it runs as. Returns 0, or -1. */
+	int (*enter)(struct job *job, struct user *user, struct refusal *refusal);
 	/* Executes it; returns only where that fails. */
 	void (*execute)(const struct job *job, struct refusal *refusal);
 };
 
+/* Descriptors are -1 where the job has no such thing; none of them blocks. */
 struct task {
 	pid_t pid;
-	int out; /* what it writes to standard output and standard error; not blocking */
-	int err;
+	int in;           /* takes standard input, or the keys of a terminal */
+	int out;          /* what it writes to standard output, or a terminal shows */
+	int err;          /* what it writes to standard error */
+	int terminal;     /* held open, so that out has no end before the last process is gone */
 	uint32_t refused; /* 126 or 127 where it could not be run, else 0 */
 	struct fault reason;
 };
 
 /*
- * Starts a program in its own session, with empty standard input. Returns when it runs, or when
- * it is known that it cannot, which is no fault of init's: then task->refused says so, and pid is
- * a process that ends by itself.
+ * Starts a job's program in its own session, with the standard files that the job says. Returns
+ * when it runs, or when it is known that it cannot, which is no fault of init's: then
+ * task->refused says so, and pid is a process that ends by itself. The caller closes the
+ * descriptors with task_close.
  */
-int task_start(const struct task_program *program, const struct job *job, struct task *task,
+int task_start(const struct task_program *program, struct job *job, struct task *task,
 	struct fault *fault);
+
+/* Asks the job to end: see FRAME_TERMINATE. */
+void task_terminate(const struct task *task);
+
+void task_close(struct task *task);
 
 #endif

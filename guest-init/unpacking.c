@@ -40,9 +40,10 @@ int unpacking_prepare(struct fault *fault)
 	return 0;
 }
 
-static int enter(const struct job *job, struct refusal *refusal)
+static int enter(struct job *job, struct user *user, struct refusal *refusal)
 {
 	(void)job;
+	(void)user;
 	if (chdir("/") < 0)
 		return fault_set_errno(&refusal->fault, "cannot enter the root directory");
 	return 0;

@@ -6,25 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "commands/build.h"
-#include "commands/diff.h"
-#include "commands/export.h"
-#include "commands/inspect.h"
+#include "commands/commands.h"
 #include "support/error.h"
 #include "support/interrupt.h"
-
-struct command {
-	const char *name;
-	const char *help;
-	int (*run)(int argc, char **argv); /* argv[0] is the command's name */
-};
-
-static const struct command commands[] = {
-	{"build", "run a script as root on a base image and write the new image", command_build},
-	{"export", "write the merged root file system of an image as a tar", command_export},
-	{"inspect", "show which images an archive holds, and one in full", command_inspect},
-	{"diff", "list what changes from one image to another", command_diff},
-};
 
 static void print_usage(FILE *out)
 {
@@ -32,7 +16,7 @@ static void print_usage(FILE *out)
 	      "Builds the part of a container image that needs root, in a throwaway virtual\n"
 	      "machine: no daemon, no host root, no mounts.\n\nCommands:\n",
 		out);
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
 		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
 	fputs("\n`layervm COMMAND --help` tells more; so do layervm(1) and layervm-spec(5).\n",
 		out);
@@ -74,7 +58,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "layervm: %s: %s\n", error_kind_name(err.kind), err.message);
 		return error_exit_status(&err);
 	}
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+	for (size_t i = 0; i < COMMAND_COUNT; i++) {
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);
 	}

@@ -124,9 +124,27 @@ static int write_all(int fd, const void *data, size_t len, uint64_t offset, stru
 	return 0;
 }
 
-/* Holes stay holes. */
-static int write_data(struct archive *archive, int fd, uint64_t size, struct error *err)
+/* How many bytes the archive has of a file: all, or those of its sparse map. */
+static uint64_t count_data(struct archive_entry *entry, uint64_t size)
 {
+	la_int64_t offset, length;
+	uint64_t sum = 0;
+	if (archive_entry_sparse_reset(entry) <= 0)
+		return size;
+	while (archive_entry_sparse_next(entry, &offset, &length) == ARCHIVE_OK)
+		sum += (uint64_t)length;
+	return sum;
+}
+
+/*
+ * Holes stay holes. A sparse map may tell of more than there is, or of pieces that overlap: of
+ * these libarchive gives the data, but not the place in the map.
+ */
+static int write_data(struct archive *archive, struct archive_entry *entry, int fd, uint64_t size,
+	struct error *err)
+{
+	uint64_t expected = count_data(entry, size);
+	uint64_t written = 0;
 	const void *data;
 	size_t len;
 	la_int64_t offset;
@@ -139,11 +157,17 @@ static int write_data(struct archive *archive, int fd, uint64_t size, struct err
 				archive_error_string(archive));
 		if (offset < 0 || (uint64_t)offset > size || len > size - (uint64_t)offset)
 			return error_set(err, ERROR_INPUT, EINVAL,
-				"has data at byte %" PRId64 " of %" PRIu64, (int64_t)offset, size);
+				"its sparse map has data at byte %" PRId64 " of %" PRIu64,
+				(int64_t)offset, size);
 		int r = write_all(fd, data, len, (uint64_t)offset, err);
 		if (r < 0)
 			return r;
+		written += len;
 	}
+	if (written != expected)
+		return error_set(err, ERROR_INPUT, EINVAL,
+			"its sparse map tells of %" PRIu64 " bytes, its data has %" PRIu64,
+			expected, written);
 	if (ftruncate(fd, (off_t)size) < 0)
 		return error_set_errno(err, errno == EFBIG ? ERROR_INPUT : ERROR_GUEST,
 			"cannot be given its size of %" PRIu64 " bytes", size);
@@ -163,7 +187,7 @@ int inode_make(int dir, const char *name, struct archive *archive, struct archiv
 	if (r == 0)
 		r = make(dir, name, &content, &fd, err);
 	if (r == 0 && content.type == S_IFREG)
-		r = write_data(archive, fd, content.size, err);
+		r = write_data(archive, entry, fd, content.size, err);
 	if (r == 0)
 		r = attributes_set(&attributes, fd, err);
 	if (r == 0 && fstat(fd, &st) < 0)

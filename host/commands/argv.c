@@ -169,6 +169,11 @@ static void print_wrapped(FILE *out, const char *text, int column)
 void argv_help(const struct argv_command *command, FILE *out)
 {
 	fputs(command->usage, out);
+	if (command->words != NULL)
+		fputc('\n', out);
+	for (size_t i = 0; i < command->word_count; i++)
+		print_wrapped(
+			out, command->words[i].help, fprintf(out, "  %s", command->words[i].name));
 	for (size_t i = 0; i < command->flag_count; i++) {
 		const struct argv_flag *flag = argv_flag_at(command, i);
 		if (flag->name == NULL) {

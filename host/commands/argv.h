@@ -19,10 +19,18 @@ struct argv_flag {
 	const char *help;
 };
 
+/* A word that the first argument may be, where a command does several things. */
+struct argv_word {
+	const char *name;
+	const char *help;
+};
+
 struct argv_command {
-	const char *name;  /* "build" */
-	const char *usage; /* --help begins with it: lines of 80 columns at most */
-	const char *more;  /* --help ends with it: a line */
+	const char *name;              /* "build" */
+	const char *usage;             /* --help begins with it: lines of 80 columns at most */
+	const char *more;              /* --help ends with it: a line */
+	const struct argv_word *words; /* NULL: the arguments are files */
+	size_t word_count;
 	const void *flags; /* an array of structures that begin with a struct argv_flag */
 	size_t flag_size;  /* of one of them, in bytes */
 	size_t flag_count;

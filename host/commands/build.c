@@ -1,137 +1,30 @@
 #include "commands/build.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "commands/base_tree.h"
-#include "commands/disk_base.h"
-#include "commands/guest_run.h"
-#include "guestfs/vm_disk.h"
-#include "hostdir/hostdir.h"
-#include "hostdir/workdir.h"
+#include "commands/build_layer.h"
+#include "commands/timings.h"
 #include "support/fileio.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
 #include "support/utf8.h"
-#include "tree/tree.h"
+#include "vm/terminal.h"
 
 /* As much of a script as a line of the image's history takes. */
 #define HISTORY_MAX 1000
 
-static int open_base(const struct build_options *options, struct image **base, struct error *err)
-{
-	const struct build_spec *spec = options->spec;
-	if (spec->from_image == NULL) {
-		*base = image_scratch();
-		return 0;
-	}
-	const struct image_options image_options = {
-		.name = spec->from_image_name,
-		.tag = spec->from_image_tag,
-		.architecture = spec->architecture,
-		.report = options->report,
-	};
-	report_stage(options->report, "read", "%s", spec->from_image);
-	if (strcmp(spec->from_image, "-") != 0 && is_vm_disk(spec->from_image))
-		return disk_base_open(spec->from_image, &image_options, base, err);
-	return image_open(spec->from_image, &image_options, base, err);
-}
-
-static int copy_files(const struct build_options *options, struct tree *tree, struct error *err)
-{
-	const struct build_spec *spec = options->spec;
-	const struct hostdir_options hostdir_options = {
-		.uid = spec->uid,
-		.gid = spec->gid,
-		.keep_dirlinks = spec->keep_contents_dirlinks,
-		.report = options->report,
-	};
-	for (char **path = spec->copy_to_root; *path != NULL; path++) {
-		report_stage(options->report, "copy", "%s", *path);
-		int r = hostdir_copy_in(tree, *path, &hostdir_options, err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int write_changes(struct tree *tree, int layer_fd, const struct layer_options *options,
-	struct build_result *result, struct error *err)
-{
-	int r = changes_mark(tree, &result->changes, err);
-	return r < 0 ? r : layer_write(tree, layer_fd, options, &result->layer, err);
-}
-
-/*
- * Runs extraCommands on the new layer's files. Where a guest made them they are read back from
- * the layer: the tree in memory never sees the guest's disk.
- */
-static int run_extra_commands(const struct build_options *options, struct tree *tree, int layer_fd,
-	const struct build_result *result, struct error *err)
-{
-	const struct build_spec *spec = options->spec;
-	const struct workdir_options workdir_options = {
-		.uid = spec->uid, .gid = spec->gid, .report = options->report};
-	if (result->guest_ran) {
-		int fd = fcntl(layer_fd, F_DUPFD_CLOEXEC, 3);
-		if (fd < 0)
-			return error_set_errno(err, ERROR_INTERNAL, "cannot copy a descriptor");
-		tree_revert(tree);
-		int r = layer_apply(tree, source_from_fd(fd, 0, "the new layer"),
-			result->layer.size, "the new layer", err);
-		if (r < 0)
-			return r;
-	}
-	report_stage(options->report, "extra", "extraCommands on the host");
-	return workdir_run(tree, spec->extra_commands, &workdir_options, err);
-}
-
-/* Makes the new layer in an unnamed file. Returns its descriptor. */
-static int make_layer(
-	const struct build_options *options, struct build_result *result, struct error *err)
-{
-	const struct build_spec *spec = options->spec;
-	const struct layer_options layer_options = {
-		.mtime_max = options->has_source_date_epoch ? options->source_date_epoch
-							    : spec->created};
-	cleanup_tree struct tree *tree = tree_new();
-	cleanup_close int layer_fd = file_temporary(err);
-	if (layer_fd < 0)
-		return layer_fd;
-
-	int r = base_tree_merge(result->base, tree, NULL, err);
-	if (r < 0)
-		return r;
-	tree_freeze(tree);
-	r = copy_files(options, tree, err);
-	if (r == 0 && spec->run_as_root != NULL)
-		r = guest_run(options, tree, layer_fd, &layer_options, result, err);
-	if (r < 0)
-		return r;
-
-	bool has_extra = spec->extra_commands[0] != '\0';
-	if (has_extra)
-		r = run_extra_commands(options, tree, layer_fd, result, err);
-	if (r < 0 || (result->guest_ran && !has_extra))
-		return r < 0 ? r : steal_fd(&layer_fd);
-
-	/* The guest's layer is a source of the tree by now: the last one needs a file of its own.
-	 */
-	report_stage(options->report, "pack", "the new layer");
-	cleanup_close int last_fd = file_temporary(err);
-	if (last_fd < 0)
-		return last_fd;
-	r = write_changes(tree, last_fd, &layer_options, result, err);
-	return r < 0 ? r : steal_fd(&last_fd);
-}
-
 /* The line of `docker history` for the new layer: which attributes made it, and the script. */
-static char *history_line(const struct build_spec *spec)
+static char *history_line(const struct build_options *options)
 {
+	const struct build_spec *spec = options->spec;
 	struct buffer line = {0};
 	const char *script = NULL;
+	const char *command = "build";
+	if (options->session != NULL) {
+		command = "debug";
+		script = options->session->command;
+	}
 	if (spec->copy_to_root[0] != NULL)
 		buffer_add_text(&line, " copyToRoot");
 	if (spec->run_as_root != NULL) {
@@ -156,7 +49,7 @@ static char *history_line(const struct build_spec *spec)
 		}
 	}
 	cleanup_free char *words = buffer_steal_text(&line);
-	return xasprintf("layervm build%s", words);
+	return xasprintf("layervm %s%s", command, words);
 }
 
 /* A tag that stands for what is in the image: the first digits of its ID. */
@@ -178,7 +71,7 @@ static int write_archive(const struct build_options *options, int layer_fd, int 
 	struct build_result *result, struct error *err)
 {
 	const struct build_spec *spec = options->spec;
-	cleanup_free char *created_by = history_line(spec);
+	cleanup_free char *created_by = history_line(options);
 	const struct image_new_layer layer = {
 		.fd = layer_fd,
 		.size = result->layer.size,
@@ -223,17 +116,14 @@ int build_run(const struct build_options *options, struct build_result *result, 
 {
 	cleanup_output struct output *output = NULL;
 	cleanup_output struct output *iidfile = NULL;
-	int r = output_open(options->output, &output, err);
+	cleanup_close int layer_fd = -1;
+	int r = options->output == NULL ? 0 : output_open(options->output, &output, err);
 	if (r == 0 && options->iidfile != NULL)
 		r = output_open(options->iidfile, &iidfile, err);
-	if (r < 0)
+	if (r == 0)
+		r = build_layer(options, result, &layer_fd, err);
+	if (r < 0 || output == NULL)
 		return r;
-	r = open_base(options, &result->base, err);
-	if (r < 0)
-		return r;
-	cleanup_close int layer_fd = make_layer(options, result, err);
-	if (layer_fd < 0)
-		return layer_fd;
 	r = write_archive(options, layer_fd, output_fd(output), result, err);
 	if (r == 0)
 		r = interrupt_check(err);
@@ -248,7 +138,7 @@ void build_result_free(struct build_result *result)
 	*result = (struct build_result){0};
 }
 
-static void report_summary(const struct build_options *options, const struct build_result *result)
+void build_report_summary(const struct build_options *options, const struct build_result *result)
 {
 	char id[DIGEST_TEXT_SIZE];
 	report_note(options->report,
@@ -283,7 +173,7 @@ static int build_and_tell(
 	if (metadata != NULL)
 		m = build_write_metadata(options, result, r < 0 ? err : NULL, metadata, &late);
 	if (r == 0)
-		report_summary(options, result);
+		build_report_summary(options, result);
 	if (m < 0 && r < 0)
 		report_warning(options->report, "--metadata-file: %s", late.message);
 	if (m == 0 || r < 0)
@@ -294,6 +184,7 @@ static int build_and_tell(
 
 int command_build(int argc, char **argv)
 {
+	cleanup_terminal struct terminal *terminal = NULL;
 	cleanup_build_options struct build_options *options = NULL;
 	struct build_result result = {0};
 	struct error err;
@@ -302,10 +193,18 @@ int command_build(int argc, char **argv)
 		build_options_help(stdout);
 		return 0;
 	}
+	/* Early: its guard is a fork of a program without threads. */
+	if (r == 0 && options->debug_on_failure) {
+		r = terminal_open(-1, &terminal, &err);
+		options->terminal = terminal;
+	}
 	/* Of flags that do not fit, none is followed: a file that they name may be the wrong one.
 	 */
-	if (r == 0 || err.kind == ERROR_SPEC)
+	if (r == 0 || err.kind == ERROR_SPEC) {
 		r = build_and_tell(options, r, &result, &err);
+		if (options->timings)
+			timings_show(options->report);
+	}
 	if (r < 0)
 		report_error(options->report, &err);
 	build_result_free(&result);

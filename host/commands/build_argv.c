@@ -25,6 +25,8 @@ static int take_operand(void *target, const char *value, struct error *err)
 static int run_take(
 	struct build_flags *flags, const struct flag *flag, const char *value, struct error *err)
 {
+	if (flag->extras != NULL)
+		return flag->extras(&flags->options->spec->extras, value, err);
 	if (flag->config == NULL)
 		return flag->take(flags, value, err);
 	if (!utf8_is_valid(value, strlen(value)))

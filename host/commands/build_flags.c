@@ -8,9 +8,6 @@
 #include "spec/json_text.h"
 #include "support/memory.h"
 
-/* Well under the 2^31 milliseconds that poll(2) takes. */
-#define TIMEOUT_MAX (500 * 3600)
-#define CPUS_MAX 255
 #define LOG_LIMIT_MAX (1024 * 1024) /* MiB */
 
 static int take_text(char **to, const char *value, struct error *err)
@@ -37,24 +34,44 @@ static int take_metadata_file(struct build_flags *flags, const char *value, stru
 	return take_text(&flags->options->metadata_file, value, err);
 }
 
+static int take_timings(struct build_flags *flags, const char *value, struct error *err)
+{
+	(void)value;
+	(void)err;
+	flags->options->timings = true;
+	return 0;
+}
+
+static int take_no_cache(struct build_flags *flags, const char *value, struct error *err)
+{
+	(void)value;
+	(void)err;
+	flags->options->no_cache = true;
+	return 0;
+}
+
 static int take_keep(struct build_flags *flags, const char *value, struct error *err)
 {
 	return take_text(&flags->options->keep, value, err);
 }
 
+static int take_debug_on_failure(struct build_flags *flags, const char *value, struct error *err)
+{
+	(void)value;
+	(void)err;
+	flags->options->debug_on_failure = true;
+	return 0;
+}
+
 static int take_compression(struct build_flags *flags, const char *value, struct error *err)
 {
-	flags->compression_given = true;
+	flags->options->compression_given = true;
 	return value_compression(value, &flags->options->compression, err);
 }
 
 static int take_timeout(struct build_flags *flags, const char *value, struct error *err)
 {
-	uint64_t seconds = 0;
-	int r = value_seconds(value, TIMEOUT_MAX, &seconds, err);
-	if (r == 0)
-		flags->options->timeout = (unsigned)seconds;
-	return r;
+	return value_timeout(value, &flags->options->timeout, err);
 }
 
 static int take_accel(struct build_flags *flags, const char *value, struct error *err)
@@ -68,17 +85,13 @@ static int take_reader(struct build_flags *flags, const char *value, struct erro
 	size_t index = 0;
 	int r = value_choice(value, words, 2, &index, err);
 	if (r == 0)
-		flags->options->reader = (enum build_reader)index;
+		flags->options->reader = (enum guest_reader)index;
 	return r;
 }
 
 static int take_cpus(struct build_flags *flags, const char *value, struct error *err)
 {
-	uint64_t cpus = 0;
-	int r = value_number(value, 1, CPUS_MAX, "a number of CPUs", &cpus, err);
-	if (r == 0)
-		flags->options->cpus = (unsigned)cpus;
-	return r;
+	return value_cpus(value, &flags->options->cpus, err);
 }
 
 static int take_log_limit(struct build_flags *flags, const char *value, struct error *err)
@@ -115,24 +128,9 @@ static int take_quiet(struct build_flags *flags, const char *value, struct error
 	return 0;
 }
 
-/* The first -t is the spec's name and tag, and the others are further ones. */
 static int take_tag(struct build_flags *flags, const char *value, struct error *err)
 {
-	struct build_options *options = flags->options;
-	cleanup_free char *name = NULL, *tag = NULL;
-	int r = spec_parse_reference(value, &name, &tag, err);
-	if (r < 0)
-		return r;
-	if (options->tag_count == 0) {
-		free(options->spec->name);
-		free(options->spec->tag);
-		options->spec->name = xstrdup(name);
-		options->spec->tag = tag != NULL ? xstrdup(tag) : NULL;
-	}
-	options->tags = xrealloc(options->tags, options->tag_count + 1, sizeof(*options->tags));
-	options->tags[options->tag_count++] =
-		(struct build_tag){.name = steal_ptr(&name), .tag = steal_ptr(&tag)};
-	return 0;
+	return build_options_add_tag(flags->options, value, err);
 }
 
 static int take_from(struct build_flags *flags, const char *value, struct error *err)
@@ -258,9 +256,10 @@ static int take_gid(struct build_flags *flags, const char *value, struct error *
 
 /* clang-format off */
 #define HEADING(text) {.is = {.help = (text)}}
-#define RUN(name, letter, argument, take, help) {{name, letter, argument, help}, false, take, NULL}
-#define SPEC(name, letter, argument, take, help) {{name, letter, argument, help}, true, take, NULL}
-#define CONFIG(name, argument, take, help) {{name, '\0', argument, help}, true, NULL, take}
+#define RUN(name, letter, argument, take, help) {{name, letter, argument, help}, false, take, NULL, NULL}
+#define SPEC(name, letter, argument, take, help) {{name, letter, argument, help}, true, take, NULL, NULL}
+#define CONFIG(name, argument, take, help) {{name, '\0', argument, help}, true, NULL, take, NULL}
+#define EXTRA(name, argument, take, help) {{name, '\0', argument, help}, true, NULL, NULL, take}
 
 const struct flag build_flag_table[] = {
 	HEADING("Result"),
@@ -321,11 +320,23 @@ const struct flag build_flag_table[] = {
 	RUN("log-limit", '\0', "SIZE", take_log_limit,
 		"of the script's output: MiB, or with M or G; else 1G; 0 is no limit"),
 
+	RUN("no-cache", '\0', NULL, take_no_cache,
+		"take nothing from the user's cache, and put nothing there: the script is run"),
+
+	HEADING("What the guest gets besides"),
+	RUN_FLAGS(EXTRA),
+
+	HEADING("When the script fails"),
+	RUN("debug-on-failure", '\0', NULL, take_debug_on_failure,
+		"open a shell in the guest, on the disk as the script left it"),
+	RUN("keep", '\0', "DIR", take_keep,
+		"leave the guest's disks there, for layervm debug DIR; also on success"),
+
 	HEADING("Messages"),
 	RUN("progress", '\0', "auto|plain|tty|json", take_progress,
 		"how standard error reads; else auto: tty on a terminal, plain elsewhere"),
 	RUN("quiet", 'q', NULL, take_quiet, "warnings and errors only"),
-	RUN("keep", '\0', "DIR", take_keep, "leave the guest's disks there, to look into"),
+	RUN("timings", '\0', NULL, take_timings, "show in the end where the time went, a line a stage"),
 	RUN("help", 'h', NULL, NULL, "show this text"),
 };
 /* clang-format on */

@@ -7,6 +7,7 @@
 #include "commands/argv.h"
 #include "commands/build_options.h"
 #include "commands/progress.h"
+#include "commands/run_flags.h"
 
 struct flag;
 
@@ -22,7 +23,6 @@ struct build_flags {
 	const char *spec_path; /* in argv; NULL: no SPEC.json was named */
 	enum progress progress;
 	bool quiet;
-	bool compression_given;
 	bool copies_given;
 	bool run_given;
 	bool extra_commands_given;
@@ -34,12 +34,14 @@ struct build_flags {
 struct flag {
 	struct argv_flag is; /* first, for argv.h */
 	bool over_spec;      /* waits for the spec */
-	/* What the flag does; both are NULL for --help. config sets a part of the spec's config. */
+	/* What the flag does; all are NULL for --help. config sets a part of the spec's config,
+	 * extras of its extras (run_flags.h). */
 	int (*take)(struct build_flags *flags, const char *value, struct error *err);
 	int (*config)(struct build_spec *spec, const char *value, struct error *err);
+	int (*extras)(void *extras, const char *value, struct error *err);
 };
 
-#define BUILD_FLAG_COUNT 41
+#define BUILD_FLAG_COUNT (46 + RUN_FLAGS_COUNT)
 extern const struct flag build_flag_table[BUILD_FLAG_COUNT];
 
 /* For argv.h and the tests of --help; the target is a struct build_flags. */

@@ -1,6 +1,7 @@
 #include "commands/build_options.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -117,14 +118,27 @@ static void settle_tags(struct build_options *options)
 	options->tag_count = kept;
 }
 
-static int settle(const struct build_flags *flags, struct error *err)
+int build_options_add_tag(struct build_options *options, const char *value, struct error *err)
 {
-	struct build_options *options = flags->options;
-	struct build_spec *spec = options->spec;
-	if (flags->spec_path != NULL && strcmp(flags->spec_path, "-") == 0 &&
-		spec->from_image != NULL && strcmp(spec->from_image, "-") == 0)
-		return error_set(err, ERROR_USAGE, EINVAL,
-			"--from: standard input is the spec's, it cannot be the base image's too");
+	cleanup_free char *name = NULL, *tag = NULL;
+	int r = spec_parse_reference(value, &name, &tag, err);
+	if (r < 0)
+		return r;
+	if (options->tag_count == 0) {
+		free(options->spec->name);
+		free(options->spec->tag);
+		options->spec->name = xstrdup(name);
+		options->spec->tag = tag != NULL ? xstrdup(tag) : NULL;
+	}
+	options->tags = xrealloc(options->tags, options->tag_count + 1, sizeof(*options->tags));
+	options->tags[options->tag_count++] =
+		(struct build_tag){.name = steal_ptr(&name), .tag = steal_ptr(&tag)};
+	return 0;
+}
+
+int build_options_settle(struct build_options *options, struct error *err)
+{
+	const struct build_spec *spec = options->spec;
 	int r = spec_check(spec, err);
 	if (r < 0)
 		return r;
@@ -135,18 +149,48 @@ static int settle(const struct build_flags *flags, struct error *err)
 	else if (spec->from_image == NULL && spec->from_image_name != NULL)
 		report_warning(options->report, "fromImageName: has no effect without fromImage");
 	settle_tags(options);
-	if (!flags->compression_given)
+	if (!options->compression_given && options->output != NULL)
 		options->compression = compression_of_name(options->output);
 	return resolve_epoch(options, err);
 }
 
-int build_options_parse(
-	int argc, char **argv, int report_fd, struct build_options **out, struct error *err)
+/* Standard input is one thing. */
+static int check_input(const struct build_flags *flags, struct error *err)
+{
+	const char *base = flags->options->spec->from_image;
+	if (flags->spec_path == NULL || strcmp(flags->spec_path, "-") != 0 || base == NULL ||
+		strcmp(base, "-") != 0)
+		return 0;
+	return error_set(err, ERROR_USAGE, EINVAL,
+		"--from: standard input is the spec's, it cannot be the base image's too");
+}
+
+/* That there is a terminal is known before any work. */
+static int check_terminal(const struct build_options *options, struct error *err)
+{
+	cleanup_close int fd = -1;
+	if (!options->debug_on_failure)
+		return 0;
+	fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+	return fd >= 0 ? 0
+		       : error_set_errno(err, ERROR_USAGE,
+				 "--debug-on-failure: there is no terminal for a shell; --keep DIR "
+				 "leaves the disks for layervm debug DIR (/dev/tty)");
+}
+
+struct build_options *build_options_new(void)
 {
 	struct build_options *options = xcalloc(1, sizeof(*options));
 	options->spec = spec_new();
 	options->cpus = 1;
 	options->log_limit = LOG_LIMIT_DEFAULT;
+	return options;
+}
+
+int build_options_parse(
+	int argc, char **argv, int report_fd, struct build_options **out, struct error *err)
+{
+	struct build_options *options = build_options_new();
 	*out = options;
 
 	cleanup_build_flags struct build_flags flags = {.options = options};
@@ -158,11 +202,15 @@ int build_options_parse(
 		return error_set(err, ERROR_USAGE, EINVAL,
 			"neither SPEC.json nor flags say what to build; see layervm build --help");
 	r = check_outputs(options, err);
+	if (r == 0)
+		r = check_terminal(options, err);
 	if (r == 0 && flags.spec_path != NULL)
 		r = spec_read(flags.spec_path, options->spec, options->report, err);
 	if (r == 0)
 		r = build_flags_apply(&flags, err);
-	return r < 0 ? r : settle(&flags, err);
+	if (r == 0)
+		r = check_input(&flags, err);
+	return r < 0 ? r : build_options_settle(options, err);
 }
 
 char **build_tags(const struct build_options *options, const char *derived)
@@ -193,6 +241,7 @@ void build_options_free(struct build_options *options)
 		free(options->tags[i].tag);
 	}
 	free(options->tags);
+	free(options->variant);
 	free(options->output);
 	free(options->iidfile);
 	free(options->metadata_file);

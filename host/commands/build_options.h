@@ -10,17 +10,13 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "commands/guest_run.h"
+#include "commands/session_job.h"
 #include "image/image.h"
 #include "spec/spec.h"
 #include "support/error.h"
 #include "support/report.h"
 #include "vm/vm.h"
-
-/* What reads the disk that the guest wrote. */
-enum build_reader {
-	BUILD_READER_OWN,     /* disk_reread, in a confined child */
-	BUILD_READER_GUESTFS, /* libguestfs's appliance */
-};
 
 /* A name that the image gets. */
 struct build_tag {
@@ -34,21 +30,33 @@ struct build_options {
 	struct build_spec *spec; /* flags laid over it, and checked (spec_check) */
 	struct build_tag *tags;  /* no two equal; the first is the spec's name and tag */
 	size_t tag_count;        /* at least 1 */
-	char *output;            /* "-": standard output, which is no terminal */
+	char *variant;           /* of the architecture, to choose the base by; NULL: any */
+	char *output;            /* "-": standard output, which is no terminal; NULL, of a session
+				    only: nothing is written */
+	bool compression_given;  /* else by the output's name */
 	enum image_compression compression;
 	char *iidfile;       /* NULL: none; none of the three outputs has another's path */
 	char *metadata_file; /* NULL: none */
+	bool timings;        /* a line a stage in the end: where the time went */
+	bool no_cache;       /* nothing is taken from the user's cache or put there */
 	char *keep;          /* folder that the guest's disks are left in; NULL: not left */
 	unsigned timeout;    /* seconds for the guest's run; 0: none */
 	unsigned cpus;       /* of the guest */
 	uint64_t log_limit;  /* bytes of the script's output; 0: no limit */
 	enum vm_accel accel;
-	enum build_reader reader;
+	enum guest_reader reader;
+	bool debug_on_failure;     /* a shell on the terminal where the script fails */
+	struct terminal *terminal; /* for that shell; set by who runs the build, and theirs */
+	/* In the place of the spec's script; NULL: none. Theirs who run it. */
+	const struct session_options *session;
 	/* --source-date-epoch or SOURCE_DATE_EPOCH was given; the value is spec->created where not.
 	 */
 	bool has_source_date_epoch;
 	int64_t source_date_epoch; /* seconds since 1970: no mtime in the new layer is later */
 };
+
+/* All defaults; without a report. */
+struct build_options *build_options_new(void) __attribute__((returns_nonnull));
 
 /*
  * Reads the flags, then the spec, lays the flags over it and checks the whole.
@@ -60,6 +68,18 @@ struct build_options {
  */
 int build_options_parse(
 	int argc, char **argv, int report_fd, struct build_options **out, struct error *err);
+
+/*
+ * Adds a name of -t: the first is the spec's name and tag, the others are further ones. Fails with
+ * ERROR_SPEC where it is no reference; the message does not name the flag.
+ */
+int build_options_add_tag(struct build_options *options, const char *value, struct error *err);
+
+/*
+ * Checks the whole and fills in what the flags leave to others: names, compression, the time of
+ * SOURCE_DATE_EPOCH. For build_options_parse, and for others who fill options.
+ */
+int build_options_settle(struct build_options *options, struct error *err);
 
 /* Writes the text of `layervm build --help`. */
 void build_options_help(FILE *out);

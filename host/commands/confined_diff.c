@@ -5,12 +5,17 @@
 #include <poll.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "commands/diff_list.h"
 #include "disk/disk.h"
+#include "support/fileio.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
 
@@ -31,13 +36,14 @@ struct answer {
 	struct layer_info info;
 };
 
-/* All that reading, comparing and sorting (glibc's qsort asks sysinfo) takes. */
+/*
+ * All that reading, comparing and sorting (glibc's qsort asks sysinfo) takes. Nothing here makes a
+ * descriptor, so that a number always means the file that it meant at the start.
+ */
 static const int allowed_calls[] = {
 	SCMP_SYS(read),
 	SCMP_SYS(pread64),
-	SCMP_SYS(lseek),
 	SCMP_SYS(close),
-	SCMP_SYS(dup),
 	SCMP_SYS(fstat),
 	SCMP_SYS(newfstatat),
 	SCMP_SYS(brk),
@@ -51,15 +57,11 @@ static const int allowed_calls[] = {
 	SCMP_SYS(rt_sigprocmask),
 	SCMP_SYS(getpid),
 	SCMP_SYS(gettid),
-	SCMP_SYS(tgkill),
 	SCMP_SYS(exit),
 	SCMP_SYS(exit_group),
 	SCMP_SYS(restart_syscall),
 	SCMP_SYS(sysinfo),
 };
-
-/* fcntl commands that copy or describe a descriptor. */
-static const unsigned allowed_fcntl[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL};
 
 static void filter_cleanup(scmp_filter_ctx *filter)
 {
@@ -67,21 +69,19 @@ static void filter_cleanup(scmp_filter_ctx *filter)
 		seccomp_release(*filter);
 }
 
-/* writable: the two descriptors that may be written to. */
-static int add_rules(scmp_filter_ctx filter, const int writable[2])
+#define WRITABLE_COUNT 3
+
+/* writable: the descriptors that may be written to; -1 is none. */
+static int add_rules(scmp_filter_ctx filter, const int writable[WRITABLE_COUNT])
 {
 	for (size_t i = 0; i < sizeof(allowed_calls) / sizeof(allowed_calls[0]); i++) {
 		int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed_calls[i], 0);
 		if (r < 0)
 			return r;
 	}
-	for (size_t i = 0; i < sizeof(allowed_fcntl) / sizeof(allowed_fcntl[0]); i++) {
-		int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-			SCMP_A1(SCMP_CMP_EQ, allowed_fcntl[i]));
-		if (r < 0)
-			return r;
-	}
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < WRITABLE_COUNT; i++) {
+		if (writable[i] < 0)
+			continue;
 		int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(write), 1,
 			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)writable[i]));
 		if (r < 0)
@@ -92,7 +92,7 @@ static int add_rules(scmp_filter_ctx filter, const int writable[2])
 		SCMP_A2(SCMP_CMP_MASKED_EQ, 4 /* PROT_EXEC */, 0));
 }
 
-static int confine(const int writable[2], struct error *err)
+static int confine(const int writable[WRITABLE_COUNT], struct error *err)
 {
 	if (!FILTER_CALLS)
 		return 0;
@@ -111,40 +111,125 @@ static int confine(const int writable[2], struct error *err)
 	return 0;
 }
 
-static int diff(struct tree *tree, int base_fd, int overlay_fd, int layer_fd,
-	const struct layer_options *options, struct answer *answer)
+/* Through memory, so that nothing but file_write writes to the descriptor. */
+static int write_list(struct tree *tree, int fd, struct error *err)
 {
-	struct error *err = &answer->err;
-	int r = disk_reread(tree, base_fd, overlay_fd, err);
+	static const char name[] = "the list of changes";
+	cleanup_free char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+	if (out == NULL)
+		return error_set_errno(err, ERROR_INTERNAL, "%s: cannot be made", name);
+	int r = diff_list(tree, false, out, name, err);
+	fclose(out);
+	return r < 0 ? r : file_write(fd, text, len, name, err);
+}
+
+int confined_diff_write(struct tree *tree, const struct confined_diff *what,
+	struct changes *changes, struct layer_info *info, struct error *err)
+{
+	int r = what->settle != NULL ? what->settle(what->context, tree, err) : 0;
 	if (r == 0)
-		r = changes_mark(tree, &answer->changes, err);
-	if (r == 0)
-		r = layer_write(tree, layer_fd, options, &answer->info, err);
+		r = changes_mark(tree, changes, err);
+	if (r == 0 && what->layer >= 0)
+		r = layer_write(tree, what->layer, what->layer_options, info, err);
+	if (r == 0 && what->list >= 0)
+		r = write_list(tree, what->list, err);
 	return r;
 }
 
+static int compare_fds(const void *a, const void *b)
+{
+	int fd_a = *(const int *)a, fd_b = *(const int *)b;
+	return (fd_a > fd_b) - (fd_a < fd_b);
+}
+
+/* Closes all descriptors but those that are read or written here. */
+static int close_others(
+	const struct tree *tree, const struct confined_diff *what, int answer, struct error *err)
+{
+	/* A sanitizer tells what it finds. */
+	const int own[] = {FILTER_CALLS ? answer : STDERR_FILENO, answer, what->base, what->overlay,
+		what->layer, what->list};
+	cleanup_buffer struct buffer kept = {0};
+	buffer_add(&kept, own, sizeof(own));
+	tree_add_fds(tree, &kept);
+	int *fds = (int *)(void *)kept.data;
+	size_t count = kept.len / sizeof(*fds);
+	qsort(fds, count, sizeof(*fds), compare_fds);
+	unsigned next = 0; /* all below are closed or kept */
+	for (size_t i = 0; i < count; i++) {
+		if (fds[i] < 0 || (unsigned)fds[i] < next)
+			continue;
+		if ((unsigned)fds[i] > next && close_range(next, (unsigned)fds[i] - 1, 0) < 0)
+			return error_set_errno(err, ERROR_INTERNAL, "cannot close descriptors");
+		next = (unsigned)fds[i] + 1;
+	}
+	if (close_range(next, ~0U, 0) < 0)
+		return error_set_errno(err, ERROR_INTERNAL, "cannot close descriptors");
+	return 0;
+}
+
+/* The signals that this process takes are its parent's to act on; no core holds the image. */
+static int settle_process(pid_t parent, struct error *err)
+{
+	static const int caught[] = {SIGINT, SIGTERM, SIGHUP};
+	const struct rlimit no_core = {0, 0};
+	for (size_t i = 0; i < sizeof(caught) / sizeof(caught[0]); i++)
+		signal(caught[i], SIG_IGN);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0)
+		return error_set_errno(err, ERROR_INTERNAL, "cannot set a process up");
+	if (getppid() != parent)
+		_exit(125);
+	return 0;
+}
+
+static int diff(struct tree *tree, const struct confined_diff *what, struct answer *answer)
+{
+	struct error *err = &answer->err;
+	int r = disk_reread_own(tree, what->base, what->overlay, err);
+	return r < 0 ? r : confined_diff_write(tree, what, &answer->changes, &answer->info, err);
+}
+
+/* What the child does; it does not come back. */
+static void __attribute__((noreturn))
+run_child(struct tree *tree, const struct confined_diff *what, pid_t parent, int to_parent)
+{
+	struct answer answer = {0};
+	struct error *err = &answer.err;
+	answer.code = settle_process(parent, err);
+	if (answer.code == 0)
+		answer.code = close_others(tree, what, to_parent, err);
+	if (answer.code == 0)
+		answer.code = confine((const int[]){what->layer, what->list, to_parent}, err);
+	if (answer.code == 0)
+		answer.code = diff(tree, what, &answer);
+	ssize_t n = write(to_parent, &answer, sizeof(answer));
+	_exit(n == (ssize_t)sizeof(answer) ? 0 : 125);
+}
+
 /*
- * Waits for the child's answer or its end; a signal to us ends it. Returns 1 where all of the
- * answer came, 0 where it ended before.
+ * Waits for the child's answer or its end, or a signal to us. Returns 1 where all of the answer
+ * came, 0 where the child ended before.
  */
-static int await(int answer_fd, pid_t child, struct answer *answer, struct error *err)
+static int await(int answer_fd, struct answer *answer, struct error *err)
 {
 	size_t have = 0;
 	while (have < sizeof(*answer)) {
 		struct pollfd fds[] = {{.fd = answer_fd, .events = POLLIN},
 			{.fd = interrupt_fd(), .events = POLLIN}};
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
-			return error_set_errno(err, ERROR_INTERNAL, "poll");
+			return error_set_errno(err, ERROR_INTERNAL,
+				"cannot wait for the reader of the guest's disk");
 		int r = interrupt_check(err);
-		if (r < 0) {
-			kill(child, SIGKILL);
+		if (r < 0)
 			return r;
-		}
 		if (fds[0].revents == 0)
 			continue;
 		ssize_t n = read(answer_fd, (char *)answer + have, sizeof(*answer) - have);
 		if (n < 0 && errno != EINTR)
-			return error_set_errno(err, ERROR_INTERNAL, "cannot read from the child");
+			return error_set_errno(err, ERROR_INTERNAL,
+				"cannot read from the reader of the guest's disk");
 		if (n == 0)
 			break;
 		have += n > 0 ? (size_t)n : 0;
@@ -189,9 +274,8 @@ static int hash_layer(int layer_fd, struct layer_info *info, struct error *err)
 	return 0;
 }
 
-int confined_diff(struct tree *tree, int base_fd, int overlay_fd, int layer_fd,
-	const struct layer_options *options, struct changes *changes, struct layer_info *info,
-	struct error *err)
+int confined_diff(struct tree *tree, const struct confined_diff *what, struct changes *changes,
+	struct layer_info *info, struct error *err)
 {
 	int ends[2];
 	if (pipe2(ends, O_CLOEXEC) < 0)
@@ -203,22 +287,15 @@ int confined_diff(struct tree *tree, int base_fd, int overlay_fd, int layer_fd,
 		close(ends[1]);
 		return error_set_errno(err, ERROR_INTERNAL, "cannot start the reader of the disk");
 	}
-	if (child == 0) {
-		struct answer answer = {0};
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (getppid() != parent)
-			_exit(125);
-		answer.code = confine((const int[]){layer_fd, ends[1]}, &answer.err);
-		if (answer.code == 0)
-			answer.code = diff(tree, base_fd, overlay_fd, layer_fd, options, &answer);
-		ssize_t n = write(ends[1], &answer, sizeof(answer));
-		_exit(n == (ssize_t)sizeof(answer) ? 0 : 125);
-	}
+	if (child == 0)
+		run_child(tree, what, parent, ends[1]);
 	close(ends[1]);
 
 	struct answer answer = {0};
 	int status = 0;
-	int r = await(from_child, child, &answer, err);
+	int r = await(from_child, &answer, err);
+	if (r < 0)
+		kill(child, SIGKILL);
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
 	if (r < 0)
@@ -231,6 +308,8 @@ int confined_diff(struct tree *tree, int base_fd, int overlay_fd, int layer_fd,
 	if (answer.code != 0)
 		return repeat_error(&answer, err);
 	*changes = answer.changes;
+	if (what->layer < 0)
+		return 0;
 	*info = answer.info;
-	return hash_layer(layer_fd, info, err);
+	return hash_layer(what->layer, info, err);
 }

@@ -52,7 +52,7 @@ static int diff(const struct diff_options *options, struct error *err)
 		return r;
 	report_done(options->report);
 	if (has_list)
-		r = diff_list(tree, options->verbose, stdout, err);
+		r = diff_list(tree, options->verbose, stdout, "standard output", err);
 	if (r == 0 && output != NULL)
 		r = tar_output_write(output, tree, &layer_options, &info, err);
 	if (r == 0 && output != NULL)

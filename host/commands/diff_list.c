@@ -125,10 +125,10 @@ static int put_details(FILE *out, const struct dentry *d, struct error *err)
 	return r;
 }
 
-int diff_list(struct tree *tree, bool verbose, FILE *out, struct error *err)
+int diff_list(struct tree *tree, bool verbose, FILE *out, const char *name, struct error *err)
 {
 	struct dentry *root = tree_root(tree);
-	for (struct dentry *d = root; d != NULL && !ferror(out); d = tree_next(root, d)) {
+	for (struct dentry *d = root; d != NULL && !ferror(out); d = tree_next_marked(root, d)) {
 		int r = interrupt_check(err);
 		if (r < 0)
 			return r;
@@ -142,6 +142,6 @@ int diff_list(struct tree *tree, bool verbose, FILE *out, struct error *err)
 			return r;
 	}
 	if (fflush(out) != 0 || ferror(out))
-		return error_set_errno(err, ERROR_OUTPUT, "standard output: cannot write");
+		return error_set_errno(err, ERROR_OUTPUT, "%s: cannot write", name);
 	return 0;
 }

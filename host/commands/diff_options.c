@@ -20,17 +20,15 @@ static int take_image(void *target, const char *value, struct error *err)
 }
 
 /* clang-format off */
-#define HEADING(text) {.is = {.help = (text)}}
-#define FIELD(name, letter, argument, take, field, help) \
-	{{name, letter, argument, help}, take, offsetof(struct diff_options, field)}
+#define FIELD(...) FLAG_FIELD(struct diff_options, __VA_ARGS__)
 
 static const struct field_flag flags[] = {
-	HEADING("Result"),
+	FLAG_HEADING("Result"),
 	FIELD("verbose", 'v', NULL, field_yes, verbose, "say what is different"),
 	FIELD("layer", '\0', "FILE", field_text, layer,
 		"write the difference as a layer; - is standard output, in place of the list"),
 
-	HEADING("Images"),
+	FLAG_HEADING("Images"),
 	FIELD("image-a", '\0', "NAME[:TAG]", field_image_name, images[0],
 		"which image of several in A; else the first"),
 	FIELD("image-b", '\0', "NAME[:TAG]", field_image_name, images[1],
@@ -38,11 +36,7 @@ static const struct field_flag flags[] = {
 	FIELD("platform", '\0', "OS/ARCH[/VARIANT]", field_platform, platform,
 		"which platform of several, such as linux/arm64; else the host's"),
 
-	HEADING("Messages"),
-	FIELD("progress", '\0', "auto|plain|tty|json", field_progress, progress,
-		"how standard error reads; else auto: tty on a terminal, plain elsewhere"),
-	FIELD("quiet", 'q', NULL, field_yes, quiet, "warnings and errors only"),
-	{.is = {"help", 'h', NULL, "show this text"}},
+	FLAG_MESSAGES(struct diff_options),
 };
 /* clang-format on */
 

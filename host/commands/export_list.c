@@ -60,7 +60,7 @@ static void put_size(struct lister *lister, const struct inode *inode, bool is_l
 	char size[32] = "0";
 	int owner_len =
 		snprintf(owner, sizeof(owner), "%" PRIu32 "/%" PRIu32, inode->uid, inode->gid);
-	if (!is_link && (S_ISCHR(inode->mode) || S_ISBLK(inode->mode)))
+	if (!is_link && inode_is_device(inode))
 		snprintf(size, sizeof(size), "%" PRIu32 ",%" PRIu32, inode->device.major,
 			inode->device.minor);
 	else if (!is_link && S_ISREG(inode->mode))

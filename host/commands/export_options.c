@@ -16,13 +16,7 @@
 static int take_source(void *target, const char *value, struct error *err)
 {
 	struct export_options *options = target;
-	if (options->source != NULL)
-		return error_set(err, ERROR_USAGE, EINVAL, "one image is taken, here are %s and %s",
-			options->source, value);
-	if (*value == '\0')
-		return error_set(err, ERROR_USAGE, EINVAL, "the path of the image is empty");
-	options->source = xstrdup(value);
-	return 0;
+	return operand_image(&options->source, value, err);
 }
 
 /* A name in a folder, so that it leads to no other. */
@@ -54,12 +48,10 @@ static int take_mtime(void *field, const char *value, struct error *err)
 }
 
 /* clang-format off */
-#define HEADING(text) {.is = {.help = (text)}}
-#define FIELD(name, letter, argument, take, field, help) \
-	{{name, letter, argument, help}, take, offsetof(struct export_options, field)}
+#define FIELD(...) FLAG_FIELD(struct export_options, __VA_ARGS__)
 
 static const struct field_flag flags[] = {
-	HEADING("Result"),
+	FLAG_HEADING("Result"),
 	FIELD("output", 'o', "FILE", field_text, output,
 		"the tar to write, or the folder for --name; - is standard output, which is "
 		"taken without this flag where it is no terminal"),
@@ -72,7 +64,7 @@ static const struct field_flag flags[] = {
 	FIELD("list", '\0', NULL, field_yes, list,
 		"print a line an entry, as `tar tv` does, and write no tar"),
 
-	HEADING("Source"),
+	FLAG_HEADING("Source"),
 	FIELD("image", '\0', "NAME[:TAG]", field_image_name, image,
 		"which image of several; else the first"),
 	FIELD("platform", '\0', "OS/ARCH[/VARIANT]", field_platform, image,
@@ -81,7 +73,7 @@ static const struct field_flag flags[] = {
 		"root file system of a virtual machine's disk, such as /dev/sda2; else it is "
 		"looked for"),
 
-	HEADING("Guest"),
+	FLAG_HEADING("Guest"),
 	FIELD("vm", '\0', NULL, field_yes, guest.use,
 		"unpack the layers in a guest instead of reading them here"),
 	FIELD("memory", '\0', "SIZE", field_memory, guest.memory,
@@ -91,11 +83,7 @@ static const struct field_flag flags[] = {
 	FIELD("accel", '\0', "auto|kvm|tcg", field_accel, guest.accel,
 		"else auto: KVM where it works"),
 
-	HEADING("Messages"),
-	FIELD("progress", '\0', "auto|plain|tty|json", field_progress, progress,
-		"how standard error reads; else auto: tty on a terminal, plain elsewhere"),
-	FIELD("quiet", 'q', NULL, field_yes, quiet, "warnings and errors only"),
-	{.is = {"help", 'h', NULL, "show this text"}},
+	FLAG_MESSAGES(struct export_options),
 };
 /* clang-format on */
 

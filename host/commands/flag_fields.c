@@ -84,3 +84,14 @@ int field_platform(void *field, const char *value, struct error *err)
 	struct image_choice *choice = field;
 	return value_platform(value, &choice->architecture, &choice->variant, err);
 }
+
+int operand_image(char **path, const char *value, struct error *err)
+{
+	if (*path != NULL)
+		return error_set(err, ERROR_USAGE, EINVAL, "one image is taken, here are %s and %s",
+			*path, value);
+	if (*value == '\0')
+		return error_set(err, ERROR_USAGE, EINVAL, "the path of the image is empty");
+	*path = xstrdup(value);
+	return 0;
+}

@@ -17,6 +17,23 @@ struct field_flag {
 	size_t offset; /* of the field in the options */
 };
 
+/* clang-format off */
+
+/* A row of a table: a field of options of a type; a heading. */
+#define FLAG_FIELD(type, name, letter, argument, take, field, help) \
+	{{name, letter, argument, help}, take, offsetof(type, field)}
+#define FLAG_HEADING(text) {.is = {.help = (text)}}
+
+/* The rows that end every table. The options have `enum progress progress` and `bool quiet`. */
+#define FLAG_MESSAGES(type) \
+	FLAG_HEADING("Messages"), \
+	FLAG_FIELD(type, "progress", '\0', "auto|plain|tty|json", field_progress, progress, \
+		"how standard error reads; else auto: tty on a terminal, plain elsewhere"), \
+	FLAG_FIELD(type, "quiet", 'q', NULL, field_yes, quiet, "warnings and errors only"), \
+	{.is = {"help", 'h', NULL, "show this text"}}
+
+/* clang-format on */
+
 /* take of a struct argv_command whose table is of these; target: the options. */
 int field_flag_take(
 	void *target, const struct argv_flag *flag, const char *value, struct error *err);
@@ -39,5 +56,11 @@ int field_memory(void *field, const char *value, struct error *err);     /* uint
 int field_disk_size(void *field, const char *value, struct error *err);  /* uint32_t: MiB */
 int field_image_name(void *field, const char *value, struct error *err); /* image_choice */
 int field_platform(void *field, const char *value, struct error *err);   /* image_choice */
+
+/*
+ * For the operand of a command that reads one image: its path goes to *path, which is NULL before.
+ * A second one is an error, and so is an empty path.
+ */
+int operand_image(char **path, const char *value, struct error *err);
 
 #endif

@@ -13,6 +13,11 @@
 #include "support/fileio.h"
 #include "support/memory.h"
 #include "support/reference.h"
+#include "support/size.h"
+
+/* Well under the 2^31 milliseconds that poll(2) takes. */
+#define TIMEOUT_MAX (500 * 3600)
+#define CPUS_MAX 255
 
 /* Takes the digits at *text; false: there are none or the number is beyond 64 bits. */
 static bool take_number(const char **text, uint64_t *value)
@@ -66,19 +71,7 @@ static bool take_with_unit(const char *text, const struct unit *units, size_t co
 int value_mebibytes(
 	const char *text, uint64_t min, uint64_t max, uint64_t *value, struct error *err)
 {
-	static const struct unit units[] = {
-		{"", 1},
-		{"m", 1},
-		{"mb", 1},
-		{"mib", 1},
-		{"g", 1024},
-		{"gb", 1024},
-		{"gib", 1024},
-		{"t", 1024 * 1024},
-		{"tb", 1024 * 1024},
-		{"tib", 1024 * 1024},
-	};
-	if (take_with_unit(text, units, sizeof(units) / sizeof(units[0]), min, max, value))
+	if (size_parse_mebibytes(text, value) && *value >= min && *value <= max)
 		return 0;
 	cleanup_free char *wanted =
 		xasprintf("a number of MiB from %llu to %llu, or with M, G or T after it,",
@@ -95,6 +88,24 @@ int value_seconds(const char *text, uint64_t max, uint64_t *value, struct error 
 		xasprintf("a number of seconds up to %llu, or with s, m or h after it,",
 			(unsigned long long)max);
 	return unfit(text, wanted, err);
+}
+
+int value_cpus(const char *text, unsigned *value, struct error *err)
+{
+	uint64_t cpus = 0;
+	int r = value_number(text, 1, CPUS_MAX, "a number of CPUs", &cpus, err);
+	if (r == 0)
+		*value = (unsigned)cpus;
+	return r;
+}
+
+int value_timeout(const char *text, unsigned *value, struct error *err)
+{
+	uint64_t seconds = 0;
+	int r = value_seconds(text, TIMEOUT_MAX, &seconds, err);
+	if (r == 0)
+		*value = (unsigned)seconds;
+	return r;
 }
 
 int value_choice(

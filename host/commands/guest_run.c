@@ -3,28 +3,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
-#include "commands/confined_diff.h"
+#include "commands/env_list.h"
+#include "commands/kept_disks.h"
 #include "commands/qemu_program.h"
 #include "disk/disk.h"
 #include "guestfs/guestfs_read.h"
+#include "support/cpu_time.h"
 #include "support/fileio.h"
-#include "support/memory.h"
 #include "vm/guest_files.h"
+#include "vm/template.h"
 
 #define MIB (UINT64_C(1) << 20)
-
-struct disks {
-	int base;
-	int overlay;
-};
-
-static void disks_cleanup(struct disks *disks)
-{
-	cleanup_close_fn(&disks->base);
-	cleanup_close_fn(&disks->overlay);
-}
 
 /* What the guest mounts on: where the image lacks it, it is made, and no change if untouched. */
 static int add_scaffold(struct tree *tree, struct error *err)
@@ -47,95 +38,291 @@ static int add_scaffold(struct tree *tree, struct error *err)
 	return 0;
 }
 
-/* A file in the folder of --keep, or an unnamed one without it. */
-static int open_disk(const char *keep, const char *name, struct error *err)
+/* The disk of the base that is in the cache, or a file there that it can be written to. */
+static int open_base_disk(struct guest_run *run, struct error *err)
 {
-	if (keep == NULL)
-		return file_temporary(err);
-	if (mkdir(keep, 0777) < 0 && errno != EEXIST)
-		return error_set_errno(err, ERROR_OUTPUT, "%s: cannot be made", keep);
-	cleanup_free char *path = xasprintf("%s/%s", keep, name);
-	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
-	if (fd < 0)
-		return error_set_errno(err, ERROR_OUTPUT, "%s: cannot be written", path);
-	return fd;
+	const struct base_slot *base = run->options->base;
+	int disk = base->disk;
+	if (disk < 0) {
+		int r = base_making_start(base->cache, &base->id, &run->making, err);
+		if (r < 0)
+			return r;
+		disk = base_making_disk(run->making);
+	}
+	run->base = fcntl(disk, F_DUPFD_CLOEXEC, 3);
+	return run->base >= 0 ? 0
+			      : error_set_errno(err, ERROR_INTERNAL, "cannot copy a descriptor");
 }
 
-static int assemble(const struct build_options *options, struct tree *tree, struct disks *disks,
-	struct error *err)
+static int size_disk(int disk, struct error *err)
 {
-	const struct disk_options disk_options = {.room = options->spec->disk_size * MIB};
+	if (ftruncate(disk, VM_DISK_SIZE) < 0)
+		return error_set_errno(err, ERROR_OUTPUT, "the guest's disk cannot be made");
+	return 0;
+}
+
+/* The disk, of the base where it can be: a cache that cannot be written is no failure. */
+static int open_disk(struct guest_run *run, struct error *err)
+{
+	if (run->options->base != NULL) {
+		int r = open_base_disk(run, err);
+		if (r == 0 || err->kind == ERROR_INTERRUPTED)
+			return r;
+		report_note(run->options->report, "cache: %s", err->message);
+	}
+	run->base = file_temporary(err);
+	return run->base < 0 ? run->base : size_disk(run->base, err);
+}
+
+/*
+ * Files for the guest's disk, which QEMU can be given before anything is on it: both have the
+ * length that they will have.
+ */
+static int make_disks(struct guest_run *run, struct error *err)
+{
+	int r;
+	if (run->options->keep != NULL) {
+		r = kept_disks_create(run->options->keep, &run->base, &run->overlay, err);
+		if (r == 0)
+			r = size_disk(run->base, err);
+	} else {
+		r = open_disk(run, err);
+		if (r == 0)
+			r = run->overlay = file_temporary(err);
+	}
+	return r < 0 ? r : overlay_create(run->overlay, VM_DISK_SIZE, err);
+}
+
+static bool has_known_disk(const struct guest_run *run)
+{
+	return run->options->base != NULL && run->options->base->disk >= 0;
+}
+
+/* Writes the disk, wherever it is. */
+static int assemble(struct guest_run *run, struct tree *tree, struct error *err)
+{
+	const struct disk_options disk_options = {
+		.room = run->options->disk_size * MIB, .file_size = VM_DISK_SIZE};
 	uint64_t size;
-	report_stage(options->report, "assemble", "a disk of %llu entries",
-		(unsigned long long)tree_count(tree));
-	int r = add_scaffold(tree, err);
-	if (r < 0)
-		return r;
-	disks->base = open_disk(options->keep, "disk.ext4", err);
-	if (disks->base < 0)
-		return disks->base;
-	disks->overlay = open_disk(options->keep, "overlay.qcow2", err);
-	if (disks->overlay < 0)
-		return disks->overlay;
-	r = disk_assemble(tree, disks->base, &disk_options, &size, err);
-	return r < 0 ? r : overlay_create(disks->overlay, size, err);
+	if (has_known_disk(run))
+		return 0;
+	if (run->making != NULL)
+		return base_making_assemble(run->making, tree, &size, err);
+	return disk_assemble(tree, run->base, &disk_options, &size, err);
 }
 
-static int boot(const struct build_options *options, const struct disks *disks,
-	struct build_result *result, struct error *err)
+int guest_run_assemble(struct guest_run *run, struct tree *tree, struct error *err)
 {
-	const struct build_spec *spec = options->spec;
-	cleanup_guest_files struct guest_files files = {0};
-	int r = guest_files_find(&files, err);
-	if (r < 0)
-		return r;
-	const struct vm_options vm_options = {
-		.qemu = qemu_program(),
-		.kernel = files.kernel,
-		.initrd = files.initrd,
-		.accel = options->accel,
-		.memory_mib = spec->memory_size,
-		.cpus = options->cpus,
-		.timeout = options->timeout,
-		.disk_fd = disks->base,
-		.overlay_fd = disks->overlay,
-		.log_limit = options->log_limit,
+	report_stage(run->options->report, "assemble", "a disk of %llu entries%s",
+		(unsigned long long)tree_count(tree),
+		has_known_disk(run) ? ", which the cache has" : "");
+	int r = add_scaffold(tree, err);
+	if (r == 0 && run->options->extras != NULL)
+		r = guest_extras_prepare(
+			run->options->extras, tree, run->options->report, &run->extras, err);
+	if (r == 0 && run->base < 0)
+		r = make_disks(run, err);
+	return r < 0 ? r : assemble(run, tree, err);
+}
+
+void guest_run_publish(struct guest_run *run)
+{
+	if (run->making != NULL)
+		base_making_publish(run->making);
+}
+
+/* A job, and the one after it, in surroundings that the extras add to. */
+struct job_surroundings {
+	struct vm_job job;
+	struct vm_job on_failure;
+	char **env;
+	char **on_failure_env;
+};
+
+static void free_surroundings(struct job_surroundings *surroundings)
+{
+	env_list_free(surroundings->env);
+	env_list_free(surroundings->on_failure_env);
+}
+
+/* What the extras add to one environment is added to the other one too. */
+static void surround(struct job_surroundings *to, const struct vm_job *job,
+	const struct guest_extras *extras, struct vm_options *options)
+{
+	*to = (struct job_surroundings){.job = *job, .env = env_list_copy(job->env)};
+	size_t count = env_list_length(to->env);
+	if (extras != NULL)
+		guest_extras_apply(extras, options, &to->env);
+	to->job.env = (const char *const *)to->env;
+	if (job->on_failure == NULL)
+		return;
+	to->on_failure = *job->on_failure;
+	to->on_failure_env = env_list_copy(job->on_failure->env);
+	for (char **added = to->env + count; *added != NULL; added++)
+		env_list_set(&to->on_failure_env, *added);
+	to->on_failure.env = (const char *const *)to->on_failure_env;
+	to->job.on_failure = &to->on_failure;
+}
+
+/* QEMU's own line among the stages, from its start to its end: its time is not layervm's. */
+static void tell_time(struct report *report, const char *name, double begin, double cpu_before)
+{
+	const struct report_time time = {
+		.name = name,
+		.begin = begin,
+		.seconds = report_clock(report) - begin,
+		.cpu = cpu_seconds(RUSAGE_CHILDREN) - cpu_before,
 	};
-	char **env = image_env(result->base, spec->config);
-	const struct vm_job job = {
-		.script = spec->run_as_root,
-		.script_len = strlen(spec->run_as_root),
-		.env = (const char *const *)env,
-		.cwd = "/",
-	};
-	report_stage(options->report, "run", "runAsRoot in a guest of %u MiB", spec->memory_size);
-	result->guest_ran = true;
-	r = vm_run(&vm_options, &job, options->report, &result->outcome, err);
-	image_env_free(env);
+	report_beside(report, &time);
+	report_leave_out(report, time.cpu);
+}
+
+/* The saved guest, where there can be one. */
+static int open_warm(struct guest_run *run, struct error *err)
+{
+	struct report *report = run->options->report;
+	if (run->options->no_cache || !template_fits(&run->vm_options))
+		return 0;
+	if (cache_open(&run->cache, err) < 0) {
+		report_note(report, "guest: boots, because there is no cache: %s", err->message);
+		return 0;
+	}
+	double begin = report_clock(report);
+	double cpu_before = cpu_seconds(RUSAGE_CHILDREN);
+	int r = warm_boot_open(run->cache, &run->vm_options, report, &run->warm, err);
+	if (cpu_seconds(RUSAGE_CHILDREN) > cpu_before)
+		tell_time(report, "template", begin, cpu_before);
+	run->vm_options.template = run->warm.is_open ? &run->warm.template : NULL;
 	return r;
 }
 
-static int guestfs_diff(struct tree *tree, const struct disks *disks, int layer_fd,
-	const struct layer_options *layer_options, struct build_result *result, struct error *err)
+static int choose_vm(struct guest_run *run, struct error *err)
 {
-	int r = guestfs_reread(tree, disks->base, disks->overlay, err);
-	if (r == 0)
-		r = changes_mark(tree, &result->changes, err);
-	return r < 0 ? r : layer_write(tree, layer_fd, layer_options, &result->layer, err);
-}
-
-int guest_run(const struct build_options *options, struct tree *tree, int layer_fd,
-	const struct layer_options *layer_options, struct build_result *result, struct error *err)
-{
-	__attribute__((cleanup(disks_cleanup))) struct disks disks = {.base = -1, .overlay = -1};
-	int r = assemble(options, tree, &disks, err);
-	if (r == 0)
-		r = boot(options, &disks, result, err);
+	const struct guest_run_options *options = run->options;
+	int r = guest_files_find(&run->files, err);
 	if (r < 0)
 		return r;
-	report_stage(options->report, "diff", "what the script changed");
-	if (options->reader == BUILD_READER_GUESTFS)
-		return guestfs_diff(tree, &disks, layer_fd, layer_options, result, err);
-	return confined_diff(tree, disks.base, disks.overlay, layer_fd, layer_options,
-		&result->changes, &result->layer, err);
+	run->vm_options = (struct vm_options){
+		.qemu = qemu_program(),
+		.kernel = run->files.kernel,
+		.initrd = run->files.initrd,
+		.accel = options->accel,
+		.memory_mib = options->memory,
+		.cpus = options->cpus,
+		.timeout = options->timeout,
+		.disk_fd = run->base,
+		.overlay_fd = run->overlay,
+		.log_limit = options->log_limit,
+	};
+	return 0;
+}
+
+static int start_vm(struct guest_run *run, struct error *err)
+{
+	struct report *report = run->options->report;
+	run->started = report_clock(report);
+	return vm_start(&run->vm_options, report, &run->vm, err);
+}
+
+int guest_run_start(struct guest_run *run, struct error *err)
+{
+	struct report *report = run->options->report;
+	if (run->options->extras != NULL && extras_any(run->options->extras))
+		return 0;
+	/* A stage without a line: it is worth none, unless a guest must be saved first. */
+	report_done(report);
+	struct report_time time = {
+		.name = "start", .begin = report_clock(report), .cpu = report_cpu(report)};
+	int r = make_disks(run, err);
+	if (r == 0)
+		r = choose_vm(run, err);
+	if (r == 0)
+		r = open_warm(run, err);
+	if (r == 0)
+		r = start_vm(run, err);
+	time.seconds = report_clock(report) - time.begin;
+	time.cpu = report_cpu(report) - time.cpu;
+	report_beside(report, &time);
+	return r;
+}
+
+/* Has the guest do its job; one that is not there yet is started now. */
+static int do_job(struct guest_run *run, const struct vm_job *job, struct vm_outcome *outcome,
+	struct error *err)
+{
+	bool is_started = run->vm != NULL;
+	__attribute__((cleanup(free_surroundings))) struct job_surroundings surroundings;
+	int r = is_started ? 0 : choose_vm(run, err);
+	if (r < 0)
+		return r;
+	surround(&surroundings, job, run->extras, &run->vm_options);
+	if (!is_started)
+		r = open_warm(run, err);
+	if (r == 0 && !is_started)
+		r = start_vm(run, err);
+	if (r == 0)
+		r = disk_size(run->base, &run->vm_options.disk_size, err);
+	if (r < 0)
+		return r;
+	double cpu_before = cpu_seconds(RUSAGE_CHILDREN);
+	r = vm_continue(run->vm, &surroundings.job, outcome, err);
+	tell_time(run->options->report, "guest", run->started, cpu_before);
+	if (outcome->template_bad)
+		warm_boot_discard(run->cache, &run->warm);
+	return r;
+}
+
+int guest_run_boot(struct guest_run *run, const struct vm_job *job, const char *what,
+	struct vm_outcome *outcome, struct error *err)
+{
+	const struct guest_run_options *options = run->options;
+	if (options->keep != NULL) {
+		int r = kept_disks_describe(options->keep, job, options->memory, err);
+		if (r < 0)
+			return r;
+	}
+	report_stage(options->report, "run", "%s in a guest of %u MiB", what, options->memory);
+	if (job->kind == VM_JOB_SHELL)
+		report_note(options->report,
+			"`exit` ends the shell; Ctrl-] three times, or ~. on a new line, leaves at "
+			"once");
+	if (job->streams != NULL)
+		report_leave(options->report);
+	return do_job(run, job, outcome, err);
+}
+
+static int restore(const void *context, struct tree *tree, struct error *err)
+{
+	return guest_extras_restore(context, tree, err);
+}
+
+/* By now the disk should be in the cache; that it is not is worth a line. */
+static int finish_base(struct guest_run *run, struct error *err)
+{
+	int r = run->making != NULL ? base_making_finish(run->making, err) : 0;
+	if (r == 0 || err->kind == ERROR_INTERRUPTED)
+		return r;
+	report_note(run->options->report, "cache: %s", err->message);
+	return 0;
+}
+
+int guest_run_diff(struct guest_run *run, struct tree *tree, const struct guest_changes *wanted,
+	struct changes *changes, struct layer_info *info, struct error *err)
+{
+	int r = finish_base(run, err);
+	if (r < 0)
+		return r;
+	const struct confined_diff what = {
+		.base = run->base,
+		.overlay = run->overlay,
+		.settle = run->extras != NULL ? restore : NULL,
+		.context = run->extras,
+		.layer = wanted->layer,
+		.layer_options = wanted->layer_options,
+		.list = wanted->list,
+	};
+	if (run->options->reader == GUEST_READER_OWN)
+		return confined_diff(tree, &what, changes, info, err);
+	r = guestfs_reread(tree, run->base, run->overlay, err);
+	return r < 0 ? r : confined_diff_write(tree, &what, changes, info, err);
 }

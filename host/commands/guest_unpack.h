@@ -1,6 +1,6 @@
 /*
  * The layers of an image merged by the guest instead of by layer_apply: they reach it as files on
- * a disk, it unpacks them one over the other into a fresh file system, and that is read back.
+ * a disk, and it unpacks them one over the other into a fresh file system.
  * Nothing of a layer's tar is parsed on the host.
  */
 #ifndef LAYERVM_COMMANDS_GUEST_UNPACK_H
@@ -41,22 +41,16 @@ static inline void guest_unpacked_close(struct guest_unpacked *unpacked)
 #define cleanup_guest_unpacked __attribute__((cleanup(guest_unpacked_close)))
 
 /*
- * Brings tree, which must be a new one (tree_new), to what the image's layers make, in the
- * guest's judgement; its files are read from the guest's disk as long as the tree lives. Then
- * changes_mark_all and layer_write give the same bytes as after layer_apply of every layer, but
- * for what Linux and ext4 have one way only: symlinks have mode 0777, and a time that cannot be
- * told is the nearest one that can.
+ * Has the guest unpack the image's layers to a disk. tree must be a new one (tree_new): it is the
+ * empty one that is on the base, and disk_reread brings it to what the layers make in the guest's
+ * judgement, which is left to the caller since the guest's disk is hostile. Then changes_mark_all
+ * and layer_write give the same bytes as after layer_apply of every layer, but for what Linux and
+ * ext4 have one way only: symlinks have mode 0777, and a time that cannot be told is the nearest
+ * one that can. The caller closes what unpacked holds.
  *
  * Fails with ERROR_INPUT where a layer is at fault (which, which entry) or holds what ext4 or
- * Linux does not take; with the errors of vm_run; with those of disk_reread.
- */
-int guest_unpack(const struct guest_unpack_options *options, const struct image *image,
-	struct tree *tree, struct error *err);
-
-/*
- * The same without reading back: disk_reread(tree, unpacked->base, unpacked->overlay) is left to
- * the caller, who may want to do it in a confined process, since the guest's disk is hostile. The
- * tree is the empty one that is on the base. The caller closes what unpacked holds.
+ * Linux does not take; with ERROR_SPEC where disk_size is more than a disk can have, and
+ * ERROR_LIMIT where the layers do not fit on the largest one; with the errors of vm_run.
  */
 int guest_unpack_disk(const struct guest_unpack_options *options, const struct image *image,
 	struct tree *tree, struct guest_unpacked *unpacked, struct error *err);

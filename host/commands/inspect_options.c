@@ -3,18 +3,11 @@
 #include <errno.h>
 
 #include "commands/flag_values.h"
-#include "support/memory.h"
 
 static int take_source(void *target, const char *value, struct error *err)
 {
 	struct inspect_options *options = target;
-	if (options->source != NULL)
-		return error_set(err, ERROR_USAGE, EINVAL, "one image is taken, here are %s and %s",
-			options->source, value);
-	if (*value == '\0')
-		return error_set(err, ERROR_USAGE, EINVAL, "the path of the image is empty");
-	options->source = xstrdup(value);
-	return 0;
+	return operand_image(&options->source, value, err);
 }
 
 static int take_format(void *field, const char *value, struct error *err)
@@ -28,26 +21,20 @@ static int take_format(void *field, const char *value, struct error *err)
 }
 
 /* clang-format off */
-#define HEADING(text) {.is = {.help = (text)}}
-#define FIELD(name, letter, argument, take, field, help) \
-	{{name, letter, argument, help}, take, offsetof(struct inspect_options, field)}
+#define FIELD(...) FLAG_FIELD(struct inspect_options, __VA_ARGS__)
 
 static const struct field_flag flags[] = {
-	HEADING("Result"),
+	FLAG_HEADING("Result"),
 	FIELD("format", '\0', "text|json", take_format, format,
 		"text for people, or one JSON document; else text"),
 
-	HEADING("Source"),
+	FLAG_HEADING("Source"),
 	FIELD("image", '\0', "NAME[:TAG]", field_image_name, image,
 		"which image of several is shown in full; else the first"),
 	FIELD("platform", '\0', "OS/ARCH[/VARIANT]", field_platform, image,
 		"which platform of several, such as linux/arm64; else the host's"),
 
-	HEADING("Messages"),
-	FIELD("progress", '\0', "auto|plain|tty|json", field_progress, progress,
-		"how standard error reads; else auto: tty on a terminal, plain elsewhere"),
-	FIELD("quiet", 'q', NULL, field_yes, quiet, "warnings and errors only"),
-	{.is = {"help", 'h', NULL, "show this text"}},
+	FLAG_MESSAGES(struct inspect_options),
 };
 /* clang-format on */
 

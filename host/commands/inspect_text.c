@@ -1,8 +1,8 @@
-#include <inttypes.h>
 #include <string.h>
 
 #include "commands/inspect_print.h"
 #include "commands/quoted.h"
+#include "commands/size_text.h"
 
 static const char *layout_words(enum image_layout layout)
 {
@@ -17,21 +17,6 @@ static const char *layout_words(enum image_layout layout)
 		return "root file system tar";
 	}
 	return "unknown";
-}
-
-/* Bytes in the unit that leaves one to three digits before the point. */
-static void put_size(FILE *out, uint64_t bytes)
-{
-	static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
-	uint64_t tenths = bytes / 100;
-	size_t unit = 1;
-	if (bytes < 1000) {
-		fprintf(out, "%5" PRIu64 " B ", bytes);
-		return;
-	}
-	for (; tenths >= 10000; unit++)
-		tenths /= 1000;
-	fprintf(out, "%3" PRIu64 ".%" PRIu64 " %s", tenths / 10, tenths % 10, units[unit]);
 }
 
 static void put_platform(FILE *out, const char *os, const char *architecture, const char *variant)
@@ -54,7 +39,7 @@ static void put_summary(FILE *out, const struct image_summary *image)
 	} else {
 		fprintf(out, "  %zu layer%s  ", image->layer_count,
 			image->layer_count == 1 ? "" : "s");
-		put_size(out, image->size);
+		size_put(out, image->size);
 	}
 	if (image->is_attestation)
 		fputs("  attestation", out);
@@ -95,13 +80,13 @@ static void put_layers(FILE *out, const struct image *image)
 		const struct image_layer *layer = &image->layers[i];
 		const char *kind = strrchr(layer->media_type, '.');
 		fprintf(out, "  %3zu  ", i + 1);
-		put_size(out, layer->blob_size);
+		size_put(out, layer->blob_size);
 		fprintf(out, "  %s  %s\n", kind != NULL ? kind + 1 : layer->media_type,
 			digest_text(&layer->digest, text));
 		if (digest_equal(&layer->digest, &layer->diff_id))
 			continue;
 		fputs("       ", out);
-		put_size(out, layer->tar_size);
+		size_put(out, layer->tar_size);
 		fprintf(out, "  as its tar, diff ID %s\n", digest_text(&layer->diff_id, text));
 	}
 }

@@ -1,11 +1,13 @@
 /* --metadata-file. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "commands/build.h"
 #include "commands/qemu_program.h"
+#include "support/child.h"
 #include "support/fileio.h"
 #include "support/memory.h"
 #include "vm/guest_files.h"
@@ -19,6 +21,13 @@ static void add_digest(json_object *object, const char *key, const struct digest
 {
 	char text[DIGEST_TEXT_SIZE];
 	add_text(object, key, digest_text(digest, text));
+}
+
+static void add_seconds(json_object *object, const char *key, double seconds)
+{
+	char text[32];
+	snprintf(text, sizeof(text), "%.6f", seconds);
+	json_object_object_add(object, key, json_object_new_double_s(seconds, text));
 }
 
 /* A file's digest; left out where the file cannot be read, as the build has said why by then. */
@@ -65,15 +74,15 @@ static json_object *describe_guest(const struct vm_outcome *outcome)
 {
 	struct error ignored;
 	cleanup_guest_files struct guest_files files = {0};
-	cleanup_free char *qemu = qemu_program_path();
+	cleanup_free char *qemu = child_find(qemu_program());
 	json_object *object = json_object_new_object();
+	json_object_object_add(object, "ran", json_object_new_boolean(true));
 	add_text(object, "accel", outcome->accel == VM_ACCEL_KVM ? "kvm" : "tcg");
+	json_object_object_add(object, "restored", json_object_new_boolean(outcome->restored));
 	if (outcome->boot_seconds > 0)
-		json_object_object_add(
-			object, "bootSeconds", json_object_new_double(outcome->boot_seconds));
+		add_seconds(object, "bootSeconds", outcome->boot_seconds);
 	if (outcome->run_seconds > 0) {
-		json_object_object_add(
-			object, "runSeconds", json_object_new_double(outcome->run_seconds));
+		add_seconds(object, "runSeconds", outcome->run_seconds);
 		json_object_object_add(
 			object, "exitStatus", json_object_new_int(outcome->exit_status));
 	}
@@ -83,6 +92,14 @@ static json_object *describe_guest(const struct vm_outcome *outcome)
 		add_file_digest(object, "kernel", files.kernel);
 		add_file_digest(object, "guestInit", files.initrd);
 	}
+	return object;
+}
+
+/* The script's layer is there without a guest. */
+static json_object *describe_no_guest(void)
+{
+	json_object *object = json_object_new_object();
+	json_object_object_add(object, "ran", json_object_new_boolean(false));
 	return object;
 }
 
@@ -101,6 +118,7 @@ static json_object *describe_image(const struct build_result *result)
 static json_object *describe_layer(const struct build_result *result)
 {
 	json_object *object = json_object_new_object();
+	json_object_object_add(object, "cached", json_object_new_boolean(result->cached));
 	/* The new layer is stored as it is, so that its blob's digest is its diff ID. */
 	add_digest(object, "digest", &result->layer.diff_id);
 	add_digest(object, "diffID", &result->layer.diff_id);
@@ -126,21 +144,23 @@ static json_object *describe_end(const struct error *failure)
 static json_object *describe_stages(const struct report *report)
 {
 	json_object *stages = json_object_new_array();
-	const char *name;
-	double seconds;
-	for (size_t i = 0; report_stage_time(report, i, &name, &seconds); i++) {
+	struct report_time time;
+	for (size_t i = 0; report_time(report, i, &time); i++) {
 		json_object *stage = json_object_new_object();
-		add_text(stage, "name", name);
-		json_object_object_add(stage, "seconds", json_object_new_double(seconds));
+		add_text(stage, "name", time.name);
+		add_seconds(stage, "begin", time.begin);
+		add_seconds(stage, "seconds", time.seconds);
+		add_seconds(stage, "cpuSeconds", time.cpu);
 		json_object_array_add(stages, stage);
 	}
 	return stages;
 }
 
-static json_object *describe_host(void)
+static json_object *describe_host(const struct report *report)
 {
 	struct rusage usage;
 	json_object *object = json_object_new_object();
+	add_seconds(object, "cpuSeconds", report_cpu(report));
 	if (getrusage(RUSAGE_SELF, &usage) == 0)
 		json_object_object_add(
 			object, "peakMemoryKiB", json_object_new_int64(usage.ru_maxrss));
@@ -159,9 +179,10 @@ int build_write_metadata(const struct build_options *options, const struct build
 	}
 	if (result->base != NULL)
 		json_object_object_add(object, "base", describe_base(result->base));
-	if (result->guest_ran)
-		json_object_object_add(object, "guest", describe_guest(&result->outcome));
-	json_object_object_add(object, "host", describe_host());
+	if (result->guest_ran || result->cached)
+		json_object_object_add(object, "guest",
+			result->cached ? describe_no_guest() : describe_guest(&result->outcome));
+	json_object_object_add(object, "host", describe_host(options->report));
 	json_object_object_add(object, "stages", describe_stages(options->report));
 
 	size_t len;

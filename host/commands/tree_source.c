@@ -38,8 +38,14 @@ static int merge_in_guest(const struct tree_source *source, const struct image *
 	if (r < 0)
 		return r;
 	report_stage(source->report, "reread", "what the guest unpacked");
-	r = confined_diff(unpacked_tree, unpacked.base, unpacked.overlay, tar, &layer_options,
-		&changes, &info, err);
+	const struct confined_diff what = {
+		.base = unpacked.base,
+		.overlay = unpacked.overlay,
+		.layer = tar,
+		.layer_options = &layer_options,
+		.list = -1,
+	};
+	r = confined_diff(unpacked_tree, &what, &changes, &info, err);
 	if (r < 0)
 		return r;
 	static const char name[] = "what the guest unpacked";
@@ -131,6 +137,10 @@ int tree_source_begin(
 	/* There is nothing to compare a root file system's digest with. */
 	if (!image->from_rootfs)
 		image_verify_start(image);
+	if (!image_has_tars(image))
+		r = image_verify(image, err);
+	if (r < 0)
+		return r;
 	r = merge(source, image, tree, NULL, err);
 	if (r == 0 && !image->from_rootfs)
 		*out = steal_ptr(&image);

@@ -35,6 +35,7 @@
 
 struct assembly {
 	struct tree *tree;
+	struct source *home; /* where files are read from afterwards; NULL: from where they were */
 	struct geometry geometry;
 	struct geometry_use use;
 	uint16_t *group_dirs; /* directories in each group of inodes */
@@ -95,16 +96,6 @@ static uint32_t next_ino(const struct assembly *a)
 	if (a->last_ino == 0)
 		return EXT2_ROOT_INO;
 	return a->last_ino == EXT2_ROOT_INO ? GEOMETRY_FIRST_INO : a->last_ino + 1;
-}
-
-/* What is in the base state alone is not on the disk. */
-static void forget_numbers(struct tree *tree)
-{
-	struct dentry *root = tree_root(tree);
-	for (struct dentry *d = root; d != NULL; d = tree_next(root, d)) {
-		if (d->base != NULL)
-			d->base->ino = 0;
-	}
 }
 
 /*
@@ -180,7 +171,8 @@ static int plan_inode(struct assembly *a, const struct dentry *dentry, struct er
 	if (r < 0)
 		return r;
 	clamp_mtime(inode);
-	inode->ino = a->last_ino = next_ino(a);
+	a->last_ino = next_ino(a);
+	tree_set_number(a->tree, inode, a->last_ino);
 	a->use.data_blocks += blocks + a->xattrs.has_block;
 	return 0;
 }
@@ -242,15 +234,25 @@ static void encode_device(const struct inode *inode, struct ext2_inode_large *ra
 		raw->i_block[1] = (minor & 0xff) | major << 8 | (minor & ~0xffu) << 12;
 }
 
+static int write_file(
+	struct assembly *a, struct inode *inode, struct ext2_inode_large *raw, struct error *err)
+{
+	uint32_t first = next_block(a);
+	int r = file_write_data(inode, &a->data, &a->extents, raw, err);
+	if (r == 0 && a->home != NULL)
+		file_move(a->tree, inode, a->home, first);
+	return r;
+}
+
 static int write_content(struct assembly *a, const struct dentry *dentry,
 	struct ext2_inode_large *raw, struct error *err)
 {
-	const struct inode *inode = dentry->inode;
+	struct inode *inode = dentry->inode;
 	switch (inode->mode & S_IFMT) {
 	case S_IFDIR:
 		return write_directory(a, dentry, raw, err);
 	case S_IFREG:
-		return file_write_data(inode, &a->data, &a->extents, raw, err);
+		return write_file(a, inode, raw, err);
 	case S_IFLNK:
 		return write_symlink(a, inode, raw, err);
 	case S_IFCHR:
@@ -316,7 +318,7 @@ static int write_inode(struct assembly *a, const struct dentry *dentry, struct e
 
 static int plan(struct assembly *a, uint64_t room, struct error *err)
 {
-	forget_numbers(a->tree);
+	tree_forget_numbers(a->tree);
 	int r = for_each_inode(a, plan_inode, err);
 	if (r < 0)
 		return r;
@@ -349,19 +351,22 @@ static int write_all(struct assembly *a, int fd, struct error *err)
 int disk_assemble(struct tree *tree, int fd, const struct disk_options *options, uint64_t *size,
 	struct error *err)
 {
-	cleanup_assembly struct assembly a = {.tree = tree};
+	cleanup_assembly struct assembly a = {.tree = tree, .home = options->home};
+	uint64_t max = options->file_size != 0 && options->file_size < OVERLAY_SIZE_MAX
+			       ? options->file_size
+			       : OVERLAY_SIZE_MAX;
 	tree_sort(tree);
 	int r = plan(&a, options->room, err);
 	if (r < 0)
 		return r;
 	*size = (uint64_t)a.geometry.blocks * DISK_BLOCK_SIZE;
-	if (*size > OVERLAY_SIZE_MAX)
+	if (*size > max)
 		return error_set(err, ERROR_LIMIT, EFBIG,
 			"the guest's disk needs %llu bytes, of which %llu are free room; the most "
 			"is %llu: a smaller diskSize or image is needed",
 			(unsigned long long)*size, (unsigned long long)options->room,
-			(unsigned long long)OVERLAY_SIZE_MAX);
-	if (ftruncate(fd, (off_t)*size) < 0)
+			(unsigned long long)max);
+	if (options->file_size == 0 && ftruncate(fd, (off_t)*size) < 0)
 		return error_set_errno(err, ERROR_OUTPUT,
 			"cannot make the guest's disk of %llu bytes", (unsigned long long)*size);
 	return write_all(&a, fd, err);

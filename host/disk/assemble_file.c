@@ -118,3 +118,28 @@ int file_write_data(const struct inode *inode, struct disk_writer *out, struct e
 	}
 	return extent_map_write(map, out, raw, err);
 }
+
+void file_move(struct tree *tree, struct inode *inode, struct source *disk, uint32_t block)
+{
+	struct segment *segments = NULL;
+	struct run run;
+	uint32_t count = 0;
+	for (uint32_t next = 0; next_run(inode, &next, &run);)
+		count++;
+	if (count != 0)
+		segments = tree_alloc(tree, count * sizeof(*segments));
+	uint64_t offset = (uint64_t)block * DISK_BLOCK_SIZE;
+	uint32_t i = 0;
+	for (uint32_t next = 0; next_run(inode, &next, &run); i++) {
+		uint64_t logical = (uint64_t)run.block * DISK_BLOCK_SIZE;
+		uint64_t length = run.blocks * DISK_BLOCK_SIZE;
+		uint64_t rest = inode->size - logical;
+		segments[i] = (struct segment){.logical = logical,
+			.length = length < rest ? length : rest,
+			.offset = offset};
+		offset += length;
+	}
+	inode->segments = segments;
+	inode->segment_count = count;
+	inode->source = disk;
+}

@@ -22,4 +22,10 @@ int file_plan(const struct inode *inode, uint64_t *blocks, struct error *err);
 int file_write_data(const struct inode *inode, struct disk_writer *out, struct extent_map *map,
 	struct ext2_inode_large *raw, struct error *err);
 
+/*
+ * Has the file read from the disk that it was written to. disk: belongs to the tree. block: where
+ * the writer was before file_write_data.
+ */
+void file_move(struct tree *tree, struct inode *inode, struct source *disk, uint32_t block);
+
 #endif

@@ -15,28 +15,50 @@
 
 #define DISK_BLOCK_SIZE 4096
 
+/*
+ * Raised whenever disk_assemble makes other bytes of the same tree than before: what a kept disk
+ * is looked up by.
+ */
+#define DISK_FORMAT 1u
+
 struct disk_options {
 	uint64_t room; /* bytes free for the guest beyond what the tree takes; at least 1 MiB */
+	/*
+	 * The file has this length already, and keeps it: somebody may know it by then. 0: it is
+	 * empty, and gets the file system's length.
+	 */
+	uint64_t file_size;
+	/*
+	 * The file as a source that belongs to the tree: all regular files are read from it
+	 * afterwards, and the sources that they had are needed no more. NULL: they keep theirs.
+	 */
+	struct source *home;
 };
 
 /*
  * Writes the tree's current state to an empty file as an ext4 file system without a journal:
  * block size 4096, inode size 256, extents, fixed UUID, hash seed and times. The same tree gives
- * the same bytes, in whatever order its names came: it is sorted. Sets inode->ino of all inodes
- * of the current state; those of the base state alone get 0. Modes, owners (32 bits), mtimes with
- * nanoseconds, hard links, devices, fifos, symlinks and extended attributes are kept; holes stay
- * holes. An mtime that ext4 cannot tell (before 1901, after 2446) becomes the nearest one, in the
- * tree too. There is no lost+found, as the image has none; e2fsck does not ask for one.
- * fd: an empty regular file, open for reading and writing; stays open. *size: its length in
- * bytes; free on it is the room and what the kernel keeps back, 2 % or 16 MiB.
- * Fails with ERROR_LIMIT where the disk would be larger than an overlay can be, 64 GiB, before
- * anything is written; with ERROR_LIMIT, naming the path, where an inode does not fit ext4: a file
- * over 16 TiB or with more than 65,000 names, attributes with names other than user.*, trusted.*,
- * security.* and ACLs, or with more than about 4,000 bytes; with ERROR_INPUT where a source cannot
- * be read; with ERROR_OUTPUT where the file cannot be written; and when interrupted.
+ * the same bytes, in whatever order its names came: it is sorted. Gives all inodes of the
+ * current state their numbers (tree_set_number); those of the base state alone get 0. Modes, owners
+ * (32 bits), mtimes with nanoseconds, hard links, devices, fifos, symlinks and extended attributes
+ * are kept; holes stay holes. An mtime that ext4 cannot tell (before 1901, after 2446) becomes the
+ * nearest one, in the tree too. There is no lost+found, as the image has none; e2fsck does not ask
+ * for one. fd: a regular file of zeros, open for reading and writing; stays open. *size: of the
+ * file system in bytes; free on it is the room and what the kernel keeps back, 2 % or 16 MiB. Fails
+ * with ERROR_LIMIT where the disk would be larger than file_size or than an overlay can be, 64 GiB,
+ * before anything is written; with ERROR_LIMIT, naming the path, where an inode does not fit ext4:
+ * a file over 16 TiB or with more than 65,000 names, attributes with names other than user.*,
+ * trusted.*, security.* and ACLs, or with more than about 4,000 bytes; with ERROR_INPUT where a
+ * source cannot be read; with ERROR_OUTPUT where the file cannot be written; and when interrupted.
  */
 int disk_assemble(struct tree *tree, int fd, const struct disk_options *options, uint64_t *size,
 	struct error *err);
+
+/*
+ * The size of the file system on a disk that disk_assemble made, in bytes: the file may be longer.
+ * Fails with ERROR_INTERNAL where there is none.
+ */
+int disk_size(int fd, uint64_t *size, struct error *err);
 
 /*
  * Writes an empty qcow2 image (version 3, clusters of 4 KiB, no backing file named) of a virtual
@@ -46,12 +68,15 @@ int overlay_create(int fd, uint64_t size, struct error *err);
 
 /*
  * Brings the tree's current state to what the guest left: base is the file that disk_assemble
- * wrote for this same tree (inode->ino stand), overlay the qcow2 file over it after the run.
- * Both are taken as hostile. Only inode-table blocks and directories that the overlay holds are
- * read. New regular files get a source that reads the pair of files; base and overlay are
+ * wrote for this same tree (its inodes' numbers stand), overlay the qcow2 file over it after the
+ * run. Both are taken as hostile. Only inode-table blocks and directories that the overlay holds
+ * are read. New regular files get a source that reads the pair of files; base and overlay are
  * duplicated and stay readable as long as the tree lives. atime and ctime are no change.
  * Fails with ERROR_GUEST where the file system is damaged: what, which inode, which path.
  */
 int disk_reread(struct tree *tree, int base, int overlay, struct error *err);
+
+/* The same, but both descriptors are taken over, whatever is returned: none is made. */
+int disk_reread_own(struct tree *tree, int base, int overlay, struct error *err);
 
 #endif

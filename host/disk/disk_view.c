@@ -1,7 +1,6 @@
 #include "disk/disk_view.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -46,8 +45,8 @@ int disk_view_open(int base, int overlay, struct disk_view **out, struct error *
 	__attribute__((cleanup(cleanup_view_fn))) struct disk_view *view = xmalloc(sizeof(*view));
 	*view = (struct disk_view){
 		.source = {.read = source_read, .free = source_free, .fd = -1},
-		.base_fd = fcntl(base, F_DUPFD_CLOEXEC, 3),
-		.overlay_fd = fcntl(overlay, F_DUPFD_CLOEXEC, 3),
+		.base_fd = base,
+		.overlay_fd = overlay,
 	};
 	struct stat st;
 	if (view->base_fd < 0 || view->overlay_fd < 0 || fstat(view->base_fd, &st) < 0)

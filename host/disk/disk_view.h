@@ -15,8 +15,9 @@
 struct disk_view;
 
 /*
- * Opens the pair and reads the overlay's map. Both descriptors are duplicated. The view lives as
- * long as its source: hand disk_view_source to a tree, or free it through source->free.
+ * Opens the pair and reads the overlay's map. Both descriptors are taken over, and closed on
+ * failure too; -1 is a failure. The view lives as long as its source: hand disk_view_source to a
+ * tree, or free it through source->free.
  */
 int disk_view_open(int base, int overlay, struct disk_view **out, struct error *err);
 

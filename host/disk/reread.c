@@ -2,10 +2,12 @@
  * What the guest changed, from the inodes that differ. The cost grows with the change: of the
  * inode tables the blocks that the overlay holds are read, of the directories those whose inode
  * differs and those that were moved; the way to a changed file leads over the tree's own names.
+ * Inodes are found by the numbers that they got when the disk was made (tree_numbered).
  */
 #include "disk/reread.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "support/interrupt.h"
@@ -30,7 +32,7 @@ static void cleanup_reread_fn(struct reread *r)
 {
 	free(r->inode_tables);
 	free(r->flags);
-	free(r->inodes);
+	free(r->resolved);
 	free(r->claimed);
 }
 
@@ -45,39 +47,49 @@ static void push(struct walk *w, struct dentry *dentry, bool read)
 	w->stack[w->count++] = (struct pending){.dentry = dentry, .read = read};
 }
 
-/* Which inode of the tree has which number. */
-static int index_tree(struct reread *r, struct error *err)
+/* The numbers that inodes of the tree have are the disk's, or the tree is another disk's. */
+static int check_number(const struct reread *r, const struct dentry *d, struct error *err)
 {
-	struct dentry *root = tree_root(r->tree);
-	r->flags = xcalloc((size_t)r->inode_count + 1, sizeof(*r->flags));
-	r->inodes = xcalloc((size_t)r->inode_count + 1, sizeof(struct inode *));
-	r->claimed = xcalloc((size_t)(r->block_count / 8 + 1), 1);
-	for (struct dentry *d = root; d != NULL; d = tree_next(root, d)) {
-		if (d->inode == NULL)
-			continue;
-		uint32_t ino = d->inode->ino;
-		if (ino == 0 || ino > r->inode_count || (d == root) != (ino == EXT2_ROOT_INO) ||
-			(r->inodes[ino] != NULL && r->inodes[ino] != d->inode)) {
-			cleanup_free char *path = tree_path(d);
-			return error_set(err, ERROR_INTERNAL, EINVAL,
-				"the tree is not that of the disk: /%s is inode %u", path, ino);
-		}
-		r->inodes[ino] = d->inode;
-	}
-	return 0;
+	uint32_t ino = d->inode->ino;
+	if (ino != 0 && ino <= r->inode_count && tree_numbered(r->tree, ino) == d->inode &&
+		(d->parent == NULL) == (ino == EXT2_ROOT_INO))
+		return 0;
+	cleanup_free char *path = tree_path(d);
+	return error_set(err, ERROR_INTERNAL, EINVAL,
+		"the tree is not that of the disk: /%s is inode %u", path, ino);
+}
+
+static int check_tree(const struct reread *r, struct error *err)
+{
+	uint32_t last = tree_last_number(r->tree);
+	if (last > r->inode_count)
+		return error_set(err, ERROR_INTERNAL, EINVAL,
+			"the tree is not that of the disk: it has inode %u, the disk %u inodes",
+			last, r->inode_count);
+	return check_number(r, tree_root(r->tree), err);
+}
+
+/* Of an inode that the tree did not number, such as one made since, nothing is known. */
+static uint8_t flags_of(const struct reread *r, const struct inode *inode)
+{
+	return inode->ino <= r->inode_count ? r->flags[inode->ino] : 0;
 }
 
 /* Marks the directories that lead to the names of an inode. */
-static void mark_above(struct reread *r, const struct inode *inode)
+static int mark_above(struct reread *r, const struct inode *inode, struct error *err)
 {
 	for (const struct dentry *name = inode->names; name != NULL; name = name->next_name) {
-		for (const struct dentry *d = name->parent; d != NULL; d = d->parent) {
-			uint8_t *flags = &r->flags[d->inode->ino];
-			if (*flags & REREAD_ABOVE)
+		int code = check_number(r, name, err);
+		for (const struct dentry *d = name->parent; code == 0 && d != NULL; d = d->parent) {
+			code = check_number(r, d, err);
+			if (code < 0 || (r->flags[d->inode->ino] & REREAD_ABOVE))
 				break;
-			*flags |= REREAD_ABOVE;
+			r->flags[d->inode->ino] |= REREAD_ABOVE;
 		}
+		if (code < 0)
+			return code;
 	}
+	return 0;
 }
 
 /* Compares one block of an inode table with the base's. ino: the block's first inode. */
@@ -91,14 +103,15 @@ static int scan_block(struct reread *r, uint64_t block, uint32_t ino, struct err
 		code = disk_view_read(r->view, after, sizeof(after), offset, err);
 	if (code < 0)
 		return code;
-	for (size_t at = 0; at < DISK_BLOCK_SIZE; at += REREAD_INODE_SIZE, ino++) {
+	for (size_t at = 0; code == 0 && at < DISK_BLOCK_SIZE; at += REREAD_INODE_SIZE, ino++) {
 		if (memcmp(base + at, after + at, REREAD_INODE_SIZE) == 0)
 			continue;
 		r->flags[ino] |= REREAD_CHANGED;
-		if (r->inodes[ino] != NULL)
-			mark_above(r, r->inodes[ino]);
+		const struct inode *inode = tree_numbered(r->tree, ino);
+		if (inode != NULL)
+			code = mark_above(r, inode, err);
 	}
-	return 0;
+	return code;
 }
 
 static int scan_inode_tables(struct reread *r, struct error *err)
@@ -120,16 +133,18 @@ static int scan_inode_tables(struct reread *r, struct error *err)
 static int resolve(struct reread *r, uint32_t ino, struct inode **out, struct error *err)
 {
 	uint8_t *flags = &r->flags[ino];
-	bool known = r->inodes[ino] != NULL && !(*flags & REREAD_CHANGED);
-	if (!known && !(*flags & REREAD_RESOLVED)) {
+	*out = tree_numbered(r->tree, ino);
+	if (*out != NULL && !(*flags & REREAD_CHANGED))
+		return 0;
+	if (!(*flags & REREAD_RESOLVED)) {
 		int code = interrupt_check(err);
 		if (code == 0)
-			code = reread_inode(r, ino, &r->inodes[ino], err);
+			code = reread_inode(r, ino, &r->resolved[ino], err);
 		if (code < 0)
 			return code;
 		*flags |= REREAD_RESOLVED;
 	}
-	*out = r->inodes[ino];
+	*out = r->resolved[ino];
 	return 0;
 }
 
@@ -145,7 +160,7 @@ static int check_moved(const struct reread *r, const struct inode *old, const st
 		return 0;
 	const struct dentry *from = old->names->parent;
 	if (from != NULL && (from->inode->ino == parent->inode->ino ||
-				    (r->flags[from->inode->ino] & REREAD_CHANGED)))
+				    (flags_of(r, from->inode) & REREAD_CHANGED)))
 		return 0;
 	cleanup_free char *path = tree_path(old->names);
 	return error_set(
@@ -196,7 +211,7 @@ static int place_directory(struct walk *w, struct dentry *parent, const struct e
 static int place(struct walk *w, struct dentry *parent, const struct entry *e, struct error *err)
 {
 	struct reread *r = w->reread;
-	struct inode *old = r->inodes[e->ino];
+	struct inode *old = tree_numbered(r->tree, e->ino);
 	struct inode *inode;
 	int code = resolve(r, e->ino, &inode, err);
 	if (code < 0)
@@ -226,8 +241,7 @@ static void drop_vanished(struct reread *r, struct dentry *dir, const struct ent
 static void list_changed(const struct reread *r, const struct dentry *dir, struct entries *out)
 {
 	for (const struct dentry *d = dir->children; d != NULL; d = d->next) {
-		if (d->inode == NULL ||
-			!(r->flags[d->inode->ino] & (REREAD_CHANGED | REREAD_ABOVE)))
+		if (d->inode == NULL || !(flags_of(r, d->inode) & (REREAD_CHANGED | REREAD_ABOVE)))
 			continue;
 		out->items =
 			array_grow(out->items, out->count, &out->capacity, sizeof(*out->items));
@@ -289,7 +303,7 @@ static int walk_tree(struct reread *r, struct error *err)
 	return code;
 }
 
-int disk_reread(struct tree *tree, int base, int overlay, struct error *err)
+int disk_reread_own(struct tree *tree, int base, int overlay, struct error *err)
 {
 	__attribute__((cleanup(cleanup_reread_fn))) struct reread r = {.tree = tree};
 	int code = disk_view_open(base, overlay, &r.view, err);
@@ -298,10 +312,20 @@ int disk_reread(struct tree *tree, int base, int overlay, struct error *err)
 	tree_own_source(tree, disk_view_source(r.view));
 	code = reread_geometry(&r, err);
 	if (code == 0)
-		code = index_tree(&r, err);
-	if (code == 0)
-		code = scan_inode_tables(&r, err);
+		code = check_tree(&r, err);
+	if (code < 0)
+		return error_wrap(err, code, "guest disk");
+	r.flags = xcalloc((size_t)r.inode_count + 1, sizeof(*r.flags));
+	r.resolved = xcalloc((size_t)r.inode_count + 1, sizeof(struct inode *));
+	r.claimed = xcalloc((size_t)(r.block_count / 8 + 1), 1);
+	code = scan_inode_tables(&r, err);
 	if (code == 0)
 		code = walk_tree(&r, err);
 	return code < 0 ? error_wrap(err, code, "guest disk") : 0;
+}
+
+int disk_reread(struct tree *tree, int base, int overlay, struct error *err)
+{
+	return disk_reread_own(
+		tree, fcntl(base, F_DUPFD_CLOEXEC, 3), fcntl(overlay, F_DUPFD_CLOEXEC, 3), err);
 }

@@ -33,7 +33,7 @@ enum {
 	REREAD_CHANGED = 1,  /* its bytes on the disk differ from the base's */
 	REREAD_ABOVE = 2,    /* a directory of the tree with a changed inode somewhere below it */
 	REREAD_REACHED = 4,  /* a directory that the walk has come to */
-	REREAD_RESOLVED = 8, /* changed, and `inodes` holds its new state */
+	REREAD_RESOLVED = 8, /* its state after the run was read, and is in `resolved` */
 };
 
 struct reread {
@@ -46,10 +46,10 @@ struct reread {
 	uint32_t group_count;
 	uint64_t *inode_tables; /* block number, by group */
 	uint64_t names_read;
-	/* By inode number, 0 unused: */
-	uint8_t *flags;
-	struct inode **inodes; /* the tree's; NULL where it has none of that number */
-	uint8_t *claimed;      /* a bit for each block: it belongs to a file that was read */
+	/* Zeroed, so that of a large disk's only those parts take memory that are written to. */
+	uint8_t *flags;          /* by inode number, 0 unused */
+	struct inode **resolved; /* by inode number */
+	uint8_t *claimed;        /* a bit for each block: it belongs to a file that was read */
 };
 
 /*

@@ -243,7 +243,7 @@ static int read_inode(struct reread *r, uint32_t ino, struct inode **out, struct
 		code = reread_extents(r, &raw, &extents, err);
 	if (code < 0)
 		return code;
-	struct inode *old = r->inodes[ino];
+	struct inode *old = tree_numbered(r->tree, ino);
 	bool same_blocks = !extents.held && memcmp(raw.fields.i_block, base.fields.i_block,
 						    sizeof(raw.fields.i_block)) == 0;
 	uint64_t acl = xattr_block(&raw);

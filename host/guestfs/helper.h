@@ -3,8 +3,8 @@
 #define LAYERVM_GUESTFS_HELPER_H
 
 #include <stdint.h>
-#include <sys/types.h>
 
+#include "support/child.h"
 #include "support/error.h"
 #include "support/report.h"
 
@@ -16,12 +16,12 @@ struct helper_job {
 
 /* A helper that runs, and our ends of its pipes. */
 struct helper {
-	pid_t pid; /* -1: none */
+	struct child child;
 	int tar;
 	int messages;
 	int log; /* its standard output and standard error */
 };
-#define HELPER_NONE ((struct helper){.pid = -1, .tar = -1, .messages = -1, .log = -1})
+#define HELPER_NONE ((struct helper){.child = CHILD_NONE, .tar = -1, .messages = -1, .log = -1})
 
 /*
  * Starts the helper. It gets SIGTERM when the calling thread ends. Fails with ERROR_INTERNAL,

@@ -244,11 +244,9 @@ int helper_run(const struct helper_job *job, int *tar, uint64_t *size, struct re
 		r = follow(run, err);
 	if (r < 0)
 		return r;
-	while (waitpid(run->helper.pid, &status, 0) < 0) {
-		if (errno != EINTR)
-			return error_set_errno(err, ERROR_INTERNAL, "cannot wait for " HELPER_NAME);
-	}
-	run->helper.pid = -1;
+	r = child_wait(&run->helper.child, &status, err);
+	if (r < 0)
+		return error_wrap(err, r, HELPER_NAME);
 	r = judge(run, status, err);
 	if (r < 0)
 		return r;

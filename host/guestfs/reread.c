@@ -10,6 +10,7 @@
 #include "guestfs/seen.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
+#include "tree/changes.h"
 
 #define NAME "guest disk"
 
@@ -18,29 +19,6 @@ struct reading {
 	struct tree *tree;
 	struct source *data; /* of the tar; the tree's */
 };
-
-static bool same_xattrs(const struct xattrs *a, const struct xattrs *b)
-{
-	uint32_t count = a != NULL ? a->count : 0;
-	if (count != (b != NULL ? b->count : 0))
-		return false;
-	for (uint32_t i = 0; i < count; i++) {
-		const struct xattr *x = &a->items[i];
-		const struct xattr *y = &b->items[i];
-		if (strcmp(x->name, y->name) != 0 || x->len != y->len ||
-			(x->len != 0 && memcmp(x->value, y->value, x->len) != 0))
-			return false;
-	}
-	return true;
-}
-
-/* Whether a directory is as it was; what is below it is another matter. */
-static bool same_directory(const struct inode *a, const struct inode *b)
-{
-	return a->mode == b->mode && a->uid == b->uid && a->gid == b->gid &&
-	       a->mtime_sec == b->mtime_sec && a->mtime_nsec == b->mtime_nsec &&
-	       same_xattrs(a->xattrs, b->xattrs);
-}
 
 /* A copy of an inode of `seen` for the tree, which outlives it. */
 static struct inode *copy_inode(const struct reading *r, const struct inode *from)
@@ -61,7 +39,7 @@ static struct inode *copy_inode(const struct reading *r, const struct inode *fro
 	} else if (S_ISLNK(from->mode)) {
 		size_t len = from->size + 1;
 		inode->target = memcpy(tree_alloc(r->tree, len), from->target, len);
-	} else if (S_ISCHR(from->mode) || S_ISBLK(from->mode)) {
+	} else if (inode_is_device(from)) {
 		inode->device = from->device;
 	}
 	return inode;
@@ -81,8 +59,7 @@ static struct inode *map_inode(const struct reading *r, const struct dentry *see
 static struct dentry *place(const struct reading *r, struct dentry *dir, const struct dentry *seen)
 {
 	struct dentry *d = tree_find(r->tree, dir, seen->name, seen->name_len);
-	if (d != NULL && inode_is_dir(d->inode) && inode_is_dir(seen->inode) &&
-		same_directory(d->inode, seen->inode))
+	if (d != NULL && inode_is_dir(d->inode) && inode_compare(d->inode, seen->inode) == 0)
 		return d;
 	return tree_link(r->tree, dir, seen->name, seen->name_len, map_inode(r, seen));
 }
@@ -126,7 +103,7 @@ static int take_over(const struct reading *r, struct error *err)
 	struct dentry *top = tree_root(r->seen);
 	struct dentry *root = tree_root(r->tree);
 	tree_sort(r->seen);
-	if (!same_directory(root->inode, top->inode))
+	if (inode_compare(root->inode, top->inode) != 0)
 		tree_relink(r->tree, root, copy_inode(r, top->inode));
 	enter(r, &way, top, root);
 	for (struct dentry *d = tree_next(top, top); d != NULL; d = tree_next(top, d)) {

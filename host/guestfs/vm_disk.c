@@ -172,27 +172,35 @@ static int check_qcow2(const struct head *head, struct error *err)
 		head->name, (incompatible & 4) ? "an external data file" : "a backing file");
 }
 
+/* Whether a descriptor, which is text, names a parent. */
+static bool names_parent(const void *text, size_t len)
+{
+	static const char parent[] = "parentFileNameHint";
+	return memmem(text, len, parent, sizeof(parent) - 1) != NULL;
+}
+
 /*
  * A monolithic sparse extent says at 12 how long the disk is, 0 where the extents are listed in
- * its descriptor; that is at 28 with its length at 36, in sectors, and may name a parent.
+ * its descriptor; that is at 28 with its length at 36, in sectors, and may name a parent. QEMU
+ * looks for a parent in sector 1, wherever the descriptor is said to be.
  */
 static int check_vmdk(const struct head *head, struct error *err)
 {
-	char text[VMDK_DESCRIPTOR_MAX + 1];
+	char text[VMDK_DESCRIPTOR_MAX];
 	size_t len = 0;
 	bool own = has(head, &vmdk) && le64(head, 12) != 0;
-	uint64_t offset = own ? le64(head, 28) : 0;
-	if (offset > INT64_MAX / SECTOR - VMDK_DESCRIPTOR_MAX)
+	uint64_t sector = own ? le64(head, 28) : 0;
+	if (sector > (INT64_MAX - VMDK_DESCRIPTOR_MAX) / SECTOR)
 		return error_set(err, ERROR_INPUT, EINVAL,
 			"%s: a vmdk image whose descriptor is said to be at sector %llu",
-			head->name, (unsigned long long)offset);
-	if (own && offset != 0) {
-		int r = read_some(head->fd, text, VMDK_DESCRIPTOR_MAX, offset * SECTOR, &len);
+			head->name, (unsigned long long)sector);
+	if (sector != 0) {
+		int r = read_some(head->fd, text, sizeof(text), sector * SECTOR, &len);
 		if (r < 0)
 			return error_set(err, ERROR_INPUT, -r, "%s: %s", head->name, strerror(-r));
 	}
-	static const char parent[] = "parentFileNameHint";
-	if (own && memmem(text, len, parent, sizeof(parent) - 1) == NULL)
+	if (own && !names_parent(text, len) &&
+		!names_parent(head->bytes + SECTOR, VMDK_DESCRIPTOR_MAX))
 		return 0;
 	return error_set(err, ERROR_INPUT, EINVAL,
 		"%s: a vmdk image over other files, which could be any of this host; make it one "

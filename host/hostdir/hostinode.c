@@ -35,7 +35,7 @@ int hostinode_new(
 	struct inode *inode = tree_inode_new(tree, st->stx_mode);
 	inode->mtime_sec = st->stx_mtime.tv_sec;
 	inode->mtime_nsec = st->stx_mtime.tv_nsec;
-	if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode)) {
+	if (inode_is_device(inode)) {
 		inode->device.major = st->stx_rdev_major;
 		inode->device.minor = st->stx_rdev_minor;
 	}

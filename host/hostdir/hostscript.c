@@ -2,17 +2,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "support/child.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
 
@@ -27,35 +25,18 @@
 /* What a pipe may hold by default (pipe-max-size), in chunks. */
 #define PIPE_CHUNKS_MAX (1048576 / READ_CHUNK)
 
-struct pipe_pair {
-	int read, write;
-};
-
 struct running {
-	pid_t pid;
-	int pidfd;
+	struct child child;
 	int output[2]; /* standard output and standard error, to read from; -1: at their end */
 	bool ending;   /* SIGTERM was sent */
 	int64_t deadline_ms; /* when the SIGKILL follows */
 	struct report *report;
 };
 
-static void close_pipe(struct pipe_pair *p)
+static void close_output(struct running *run)
 {
-	if (p->read >= 0)
-		close(p->read);
-	if (p->write >= 0)
-		close(p->write);
-}
-#define cleanup_pipe __attribute__((cleanup(close_pipe)))
-
-static int make_pipe(struct pipe_pair *p, struct error *err)
-{
-	int fds[2];
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return error_set_errno(err, ERROR_INTERNAL, "cannot make a pipe");
-	*p = (struct pipe_pair){fds[0], fds[1]};
-	return 0;
+	cleanup_close_fn(&run->output[0]);
+	cleanup_close_fn(&run->output[1]);
 }
 
 static int64_t now_ms(void)
@@ -65,132 +46,57 @@ static int64_t now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/*
- * Signals as a program expects them: those that this program catches or ignores for itself have
- * their default again; a SIGINT, SIGTERM or SIGHUP that our caller has ignored stays ignored.
- */
-static void reset_signals(void)
+/* The shell of the host, NULL where it has none. *name: its argv[0]. The caller frees the path. */
+static char *find_shell(const char **name)
 {
-	static const int caught[] = {SIGINT, SIGTERM, SIGHUP};
-	struct sigaction action = {.sa_handler = SIG_DFL};
-	sigset_t none;
-	for (size_t i = 0; i < sizeof(caught) / sizeof(caught[0]); i++) {
-		struct sigaction old;
-		if (sigaction(caught[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
-			sigaction(caught[i], &action, NULL);
+	static const char *const names[] = {"bash", "sh"};
+	char *path = NULL;
+	for (size_t i = 0; path == NULL && i < sizeof(names) / sizeof(names[0]); i++) {
+		*name = names[i];
+		path = child_find(*name);
 	}
-	sigaction(SIGPIPE, &action, NULL);
-	sigaction(SIGXFSZ, &action, NULL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-struct child {
-	const char *script, *name;
-	pid_t parent;
-	int dir, input, output, errors, failed; /* descriptors; the last one reports an errno */
-};
-
-/* The child, up to its exec. Returns only when that failed. */
-static void become_script(const struct child *c)
-{
-	const char *const bash[] = {"bash", "-e", "-c", c->script, c->name, NULL};
-	const char *const sh[] = {"sh", "-e", "-c", c->script, c->name, NULL};
-	setpgid(0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != c->parent)
-		return;
-	umask(022);
-	if (fchdir(c->dir) < 0 || dup2(c->input, STDIN_FILENO) < 0 ||
-		dup2(c->output, STDOUT_FILENO) < 0 || dup2(c->errors, STDERR_FILENO) < 0)
-		return;
-	close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
-	reset_signals();
-	execvp(bash[0], (char *const *)(uintptr_t)bash);
-	if (errno == ENOENT)
-		execvp(sh[0], (char *const *)(uintptr_t)sh);
-}
-
-/* Forks with signals held back, so that no handler of ours ever runs in the child. */
-static pid_t fork_script(const struct child *c)
-{
-	sigset_t all, old;
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &old);
-	pid_t pid = fork();
-	if (pid == 0) {
-		become_script(c);
-		int code = errno;
-		ssize_t n = write(c->failed, &code, sizeof(code));
-		(void)n;
-		_exit(127);
-	}
-	int code = errno;
-	sigprocmask(SIG_SETMASK, &old, NULL);
-	errno = code;
-	return pid;
-}
-
-/* Waits for the exec or for the word that it failed. */
-static int check_start(int fd, struct error *err)
-{
-	int code = 0;
-	ssize_t n;
-	do {
-		n = read(fd, &code, sizeof(code));
-	} while (n < 0 && errno == EINTR);
-	if (n == 0)
-		return 0;
-	errno = n == (ssize_t)sizeof(code) ? code : EIO;
-	return error_set_errno(err, ERROR_INTERNAL, "cannot run bash or sh of the host");
+	return path;
 }
 
 static int start(
 	struct running *run, const char *script, const char *name, int dir, struct error *err)
 {
-	cleanup_pipe struct pipe_pair output = {-1, -1};
-	cleanup_pipe struct pipe_pair errors = {-1, -1};
-	cleanup_pipe struct pipe_pair failed = {-1, -1};
+	static const char failure[] = "cannot run bash or sh of the host";
+	cleanup_close int output = -1;
+	cleanup_close int errors = -1;
 	cleanup_close int input = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (input < 0)
 		return error_set_errno(err, ERROR_INTERNAL, "/dev/null: cannot open");
-	int r = make_pipe(&output, err);
+	int r = child_pipe(&run->output[0], &output, err);
 	if (r == 0)
-		r = make_pipe(&errors, err);
-	if (r == 0)
-		r = make_pipe(&failed, err);
+		r = child_pipe(&run->output[1], &errors, err);
 	if (r < 0)
 		return r;
-	const struct child child = {
-		.script = script,
-		.name = name,
-		.parent = getpid(),
+	const char *shell_name;
+	cleanup_free char *shell = find_shell(&shell_name);
+	if (shell == NULL)
+		return error_set(err, ERROR_INTERNAL, ENOENT, "%s: %s", failure, strerror(ENOENT));
+	const char *const argv[] = {shell_name, "-e", "-c", script, name, NULL};
+	const int fds[] = {input, output, errors};
+	const struct child_options options = {
+		.path = shell,
+		.argv = argv,
+		.fds = fds,
+		.fd_count = sizeof(fds) / sizeof(fds[0]),
 		.dir = dir,
-		.input = input,
-		.output = output.write,
-		.errors = errors.write,
-		.failed = failed.write,
+		.umask = 022,
+		.death_signal = SIGKILL,
+		.privileges = CHILD_ANY_PRIVILEGES,
+		.signals = CHILD_SIGNALS_INHERITED,
+		.failure = failure,
+		.failure_kind = ERROR_INTERNAL,
 	};
-	/* A caller may have left it ignored: then waiting would fail. */
-	signal(SIGCHLD, SIG_DFL);
 	/* What the script leaves in its process group becomes our child: finish waits for it. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1L);
-	run->pid = fork_script(&child);
-	if (run->pid < 0)
-		return error_set_errno(err, ERROR_INTERNAL, "cannot start a process");
-	setpgid(run->pid, run->pid); /* whichever of the two comes first */
-	close(steal_fd(&failed.write));
-	r = check_start(failed.read, err);
+	r = child_start(&options, &run->child, err);
 	if (r < 0)
-		return r;
-	run->pidfd = pidfd_open(run->pid, 0);
-	if (run->pidfd < 0)
-		return error_set_errno(err, ERROR_INTERNAL, "cannot watch a process");
-	run->output[0] = steal_fd(&output.read);
-	run->output[1] = steal_fd(&errors.read);
-	for (size_t i = 0; i < 2; i++)
-		fcntl(run->output[i], F_SETFL, O_NONBLOCK);
-	return 0;
+		prctl(PR_SET_CHILD_SUBREAPER, 0L);
+	return r;
 }
 
 /* Passes on what there is. Returns whether there may be more at once. */
@@ -214,7 +120,7 @@ static void take_signal(struct running *run)
 	while (read(interrupt_fd(), bytes, sizeof(bytes)) > 0)
 		;
 	bool at_once = run->ending || interrupt_count() > 1;
-	kill(-run->pid, at_once ? SIGKILL : SIGTERM);
+	kill(-run->child.pid, at_once ? SIGKILL : SIGTERM);
 	if (!run->ending)
 		run->deadline_ms = now_ms() + GRACE_MS;
 	run->ending = true;
@@ -233,7 +139,7 @@ static int pump(struct running *run, struct error *err)
 {
 	for (;;) {
 		struct pollfd fds[] = {
-			{.fd = run->pidfd, .events = POLLIN},
+			{.fd = run->child.pidfd, .events = POLLIN},
 			{.fd = interrupt_fd(), .events = POLLIN},
 			{.fd = run->output[0], .events = POLLIN},
 			{.fd = run->output[1], .events = POLLIN},
@@ -252,7 +158,7 @@ static int pump(struct running *run, struct error *err)
 		if (fds[1].revents != 0)
 			take_signal(run);
 		if (run->ending && time_left(run) == 0) {
-			kill(-run->pid, SIGKILL);
+			kill(-run->child.pid, SIGKILL);
 			run->deadline_ms = now_ms() + GRACE_MS;
 		}
 	}
@@ -277,20 +183,19 @@ static void wait_for_group(pid_t group)
  * Ends what is left of the process group and reaps the script. It is killed before it is reaped:
  * until then no other process can have its number.
  */
-static int finish(struct running *run)
+static int finish(struct running *run, int *status, struct error *err)
 {
-	int status = 0;
-	kill(-run->pid, SIGKILL);
-	while (waitpid(run->pid, &status, 0) < 0 && errno == EINTR)
-		;
-	wait_for_group(run->pid);
+	pid_t group = run->child.pid;
+	kill(-group, SIGKILL);
+	int r = child_wait(&run->child, status, err);
+	wait_for_group(group);
 	prctl(PR_SET_CHILD_SUBREAPER, 0L);
 	/* Not until the end of file: a process that left the group may hold the pipes open. */
 	for (size_t i = 0; i < 2; i++) {
 		for (size_t n = 0; n < PIPE_CHUNKS_MAX && pass_output(run, i); n++)
 			;
 	}
-	return status;
+	return r;
 }
 
 static int judge(int status, const char *name, struct error *err)
@@ -315,24 +220,22 @@ static int judge(int status, const char *name, struct error *err)
 int hostscript_run(
 	const char *script, const char *name, int dir, struct report *report, struct error *err)
 {
-	struct running run = {.pid = -1, .pidfd = -1, .output = {-1, -1}, .report = report};
+	__attribute__((cleanup(close_output))) struct running run = {
+		.child = CHILD_NONE, .output = {-1, -1}, .report = report};
 	size_t len = strlen(script);
 	if (len >= ARGUMENT_MAX)
 		return error_set(err, ERROR_LIMIT, E2BIG,
 			"%s has %zu bytes; the most is %d: put the rest in a file that it runs",
 			name, len, ARGUMENT_MAX - 1);
 	int r = start(&run, script, name, dir, err);
-	if (r == 0)
-		r = pump(&run, err);
-	int status = run.pid > 0 ? finish(&run) : 0;
-	for (size_t i = 0; i < 2; i++) {
-		if (run.output[i] >= 0)
-			close(run.output[i]);
-	}
-	if (run.pidfd >= 0)
-		close(run.pidfd);
 	if (r < 0)
 		return r;
+	int status = 0;
+	struct error ignored;
+	r = pump(&run, err);
+	int end = finish(&run, &status, r < 0 ? &ignored : err);
+	if (r < 0 || end < 0)
+		return r < 0 ? r : end;
 	r = interrupt_check(err);
 	return r < 0 ? r : judge(status, name, err);
 }

@@ -25,15 +25,10 @@ struct writer {
 	int root;
 };
 
-static bool is_device(const struct inode *inode)
-{
-	return S_ISCHR(inode->mode) || S_ISBLK(inode->mode);
-}
-
 bool layout_has(const struct dentry *dentry)
 {
 	return dentry->inode != NULL && (dentry->flags & (DENTRY_WRITE | DENTRY_BELOW)) &&
-	       !is_device(dentry->inode);
+	       !inode_is_device(dentry->inode);
 }
 
 uint32_t layout_mode(uint32_t mode)

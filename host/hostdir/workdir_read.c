@@ -74,8 +74,7 @@ static void add_place(struct reader *reader, size_t depth, struct dentry *laid_o
 	if (laid_out == NULL)
 		return;
 	for (const struct dentry *d = laid_out->children; d != NULL; d = d->next) {
-		if (d->inode != NULL && (d->flags & DENTRY_WRITE) &&
-			(S_ISCHR(d->inode->mode) || S_ISBLK(d->inode->mode)))
+		if (d->inode != NULL && (d->flags & DENTRY_WRITE) && inode_is_device(d->inode))
 			add_found(reader, index, d->name, d->inode);
 	}
 }

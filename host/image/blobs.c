@@ -14,9 +14,15 @@
 
 #define TYPE_TAR "application/vnd.oci.image.layer.v1.tar"
 
-struct blobs *blobs_new(size_t count)
+bool blobs_becomes_tar(const struct decode_format *format)
+{
+	return format != NULL && format != &decode_gzip && format != &decode_zstd;
+}
+
+struct blobs *blobs_new(size_t count, struct inflate_budget *budget)
 {
 	struct blobs *blobs = xcalloc(1, sizeof(*blobs));
+	blobs->budget = budget;
 	blobs->items = xcalloc(count, sizeof(*blobs->items));
 	pthread_mutex_init(&blobs->lock, NULL);
 	return blobs;
@@ -38,10 +44,18 @@ struct blob *blobs_add(struct blobs *blobs, const struct extent *extent,
 	struct blob *blob = &blobs->items[blobs->count++];
 	*blob = (struct blob){.extent = *extent, .format = format, .name = name};
 	struct image_layer *layer = &blob->layer;
-	layer->media_type = TYPE_TAR;
-	layer->blob_fd = layer->tar_fd = extent->fd;
-	layer->blob_offset = layer->tar_offset = extent->offset;
-	layer->blob_size = layer->tar_size = extent->size;
+	layer->blob_fd = extent->fd;
+	layer->blob_offset = extent->offset;
+	layer->blob_size = extent->size;
+	layer->tar_fd = -1;
+	layer->media_type = format == &decode_gzip   ? TYPE_TAR "+gzip"
+			    : format == &decode_zstd ? TYPE_TAR "+zstd"
+						     : TYPE_TAR;
+	if (format == NULL) {
+		layer->tar_fd = extent->fd;
+		layer->tar_offset = extent->offset;
+		layer->tar_size = extent->size;
+	}
 	return blob;
 }
 
@@ -106,7 +120,8 @@ static int inflate_blob(struct blobs_worker *worker, struct blob *blob)
 		.name = blob->name,
 		.to = worker->spool,
 		.to_offset = worker->spool_end,
-		.budget = &worker->blobs->budget,
+		.budget = worker->blobs->budget,
+		.abandoned = &worker->blobs->abandoned,
 	};
 	int r = inflate_run(&job, &blob->err);
 	if (r < 0)
@@ -119,11 +134,7 @@ static int inflate_blob(struct blobs_worker *worker, struct blob *blob)
 	layer->tar_size = job.inflated_size;
 	uint64_t end = job.to_offset + job.inflated_size;
 	worker->spool_end = (end + SPOOL_ALIGN - 1) / SPOOL_ALIGN * SPOOL_ALIGN;
-	if (blob->format == &decode_gzip)
-		layer->media_type = TYPE_TAR "+gzip";
-	else if (blob->format == &decode_zstd)
-		layer->media_type = TYPE_TAR "+zstd";
-	else
+	if (blobs_becomes_tar(blob->format))
 		take_inflated(layer);
 	return 0;
 }

@@ -20,7 +20,7 @@ struct blob {
 	struct extent extent;
 	const struct decode_format *format; /* NULL: a plain tar */
 	char *name;                         /* for messages */
-	/* Filled by the work; of a plain tar all but the digests is known before. */
+	/* Filled by the work, as far as it is not known before. */
 	struct digest digest; /* of its bytes */
 	struct image_layer layer;
 	struct error err;
@@ -38,7 +38,7 @@ struct blobs_worker {
 struct blobs {
 	struct blob *items;
 	size_t count;
-	struct inflate_budget budget; /* of all that is inflated */
+	struct inflate_budget *budget; /* of all that is inflated; borrowed */
 	struct blobs_worker workers[BLOBS_THREADS_MAX];
 	size_t worker_count;    /* 0: not started, or waited for */
 	pthread_mutex_t lock;   /* protects the two below */
@@ -47,13 +47,20 @@ struct blobs {
 	_Atomic bool abandoned; /* what is being hashed is of no use any more */
 };
 
+/* Whether a blob goes on as the tar that it holds: OCI has no media type for it. */
+bool blobs_becomes_tar(const struct decode_format *format);
+
 /* Room for count blobs; blobs_add fills it. */
-struct blobs *blobs_new(size_t count) __attribute__((returns_nonnull));
+struct blobs *blobs_new(size_t count, struct inflate_budget *budget)
+	__attribute__((returns_nonnull));
 
 /* The blob with those bytes, or NULL. Valid as long as the blobs. */
 struct blob *blobs_find(struct blobs *blobs, const struct extent *extent);
 
-/* Adds a blob. name: taken over. */
+/*
+ * Adds a blob. name: taken over. Its layer has all that is known before the work: of a compressed
+ * one everything but digests and tar.
+ */
 struct blob *blobs_add(struct blobs *blobs, const struct extent *extent,
 	const struct decode_format *format, char *name) __attribute__((returns_nonnull));
 

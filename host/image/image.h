@@ -29,7 +29,7 @@ struct image_layer {
 	int blob_fd;       /* belongs to the image */
 	uint64_t tar_size; /* the uncompressed tar's bytes start at tar_offset of tar_fd */
 	uint64_t tar_offset;
-	int tar_fd; /* belongs to the image; may be the same as blob_fd */
+	int tar_fd; /* belongs to the image; may be the same as blob_fd; -1: not inflated yet */
 };
 
 struct image {
@@ -115,7 +115,7 @@ struct image_options {
 	const char *variant;      /* of the architecture, such as "v7"; NULL: any */
 	struct report *report;    /* says which image was taken where several were there, and warns
 				     where it is for another architecture; or NULL */
-	bool later;               /* leave the digests of uncompressed layers to image_verify */
+	bool later;               /* leave inflating and hashing the layers to image_verify */
 };
 
 /*
@@ -135,16 +135,42 @@ int image_source_load(struct image_source *source, const struct image_options *o
 	struct image **out, struct error *err);
 
 /*
- * Verifies the layers of an image that was loaded with `later`: the digest and the diff ID of each
- * layer whose bytes lie uncompressed in the source. image_verify_start has threads begin;
- * image_verify waits for them (and starts them where nobody has), and gives the errors that
- * image_source_load gives else. Until it returned 0 the layers' bytes may not be those that the
- * config names, which no output may show; a root file system's tar, with
- * which nothing can be compared, has digests of zeros, and its config no rootfs. Legacy images are
- * verified at once. More calls do nothing.
+ * Inflates and verifies the layers of an image that was loaded with `later`: the digest and the
+ * diff ID of each. image_verify_start has threads begin; image_verify waits for them (and starts
+ * them where nobody has), and gives the errors that image_source_load gives else. Until it returned
+ * 0 the layers' bytes may not be those that the config names, which no output may show; compressed
+ * layers have no tar, and a digest of zeros where the source names none; a root file system's tar,
+ * with which nothing can be compared, has digests of zeros, and its config no rootfs. Legacy images
+ * and layers compressed with xz or bzip2 are loaded at once. More calls do nothing.
  */
 void image_verify_start(struct image *image);
 int image_verify(struct image *image, struct error *err);
+
+/* Whether all layers have their tars: before, they can be neither merged nor unpacked. */
+bool image_has_tars(const struct image *image);
+
+/*
+ * What the image's bytes are known by without reading them: the file that was opened, when it was
+ * changed last, and where in it the image is. Returns false for an image that was not loaded with
+ * `later`, from a folder or a pipe: its bytes are known by nothing but themselves.
+ */
+bool image_fingerprint(const struct image *image, struct digest *out);
+
+/*
+ * Whether what the bytes are found to be now holds for its fingerprint from here on: the file was
+ * not changed since it was opened, and a change will get another time.
+ */
+bool image_is_settled(const struct image *image);
+
+struct image_digests {
+	struct digest digest, diff_id;
+};
+
+/*
+ * Gives the layers the digests, one pair a layer, that image_verify found for the same
+ * fingerprint. It need not be called then, but where tars are needed; it compares with them.
+ */
+void image_trust(struct image *image, const struct image_digests *digests);
 
 /* image_source_open and image_source_load in one. */
 int image_open(const char *path, const struct image_options *options, struct image **out,

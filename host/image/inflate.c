@@ -84,6 +84,9 @@ static int pump(struct inflate_job *job, struct drain *drain, void *state, struc
 	void *buffer;
 	while ((buffer = drain_buffer(drain)) != NULL) {
 		size_t len = 0;
+		if (job->abandoned != NULL && atomic_load(job->abandoned))
+			return error_set(
+				err, ERROR_INTERNAL, ECANCELED, "%s: abandoned", job->name);
 		int r = job->format->read(state, buffer, DRAIN_CHUNK, &len);
 		if (r == 0)
 			r = spend(job->budget, len, err);

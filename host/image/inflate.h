@@ -3,6 +3,7 @@
 #define LAYERVM_IMAGE_INFLATE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "image/decode.h"
@@ -42,6 +43,7 @@ struct inflate_job {
 	int to;           /* inflated bytes are written here, from to_offset on */
 	uint64_t to_offset;
 	struct inflate_budget *budget;
+	const _Atomic bool *abandoned; /* set: nobody wants the result; NULL: never */
 	/* Given back. */
 	struct digest digest;   /* of the compressed bytes */
 	struct digest inflated; /* of the inflated ones */
@@ -51,7 +53,7 @@ struct inflate_job {
 /*
  * Inflates. Zeros in whole blocks become holes of `to`, which must have nothing at or after
  * to_offset and ends behind the last byte then. Damage is an ERROR_INPUT, a spent budget an
- * ERROR_LIMIT that says the limit.
+ * ERROR_LIMIT that says the limit. A job that was abandoned fails soon, with no word for anybody.
  */
 int inflate_run(struct inflate_job *job, struct error *err);
 

@@ -18,10 +18,11 @@ struct expected {
 
 struct layers {
 	struct blobs *now;   /* what is loaded before the image is given */
-	struct blobs *later; /* what image_verify hashes */
+	struct blobs *later; /* what image_verify loads */
 	struct expected *expected;
 	size_t count;
-	bool is_started;     /* the hashing of the later ones */
+	struct inflate_budget budget;
+	bool is_started;     /* the work on the later ones */
 	bool lacks_diff_ids; /* the image config gets its rootfs in the end */
 };
 
@@ -76,12 +77,12 @@ static int add_blobs(struct layers *layers, const struct plan *plan, bool later,
 			return r;
 		if (format != NULL && __builtin_add_overflow(compressed, extent->size, &compressed))
 			compressed = UINT64_MAX;
-		blobs_add(format == NULL && later ? layers->later : layers->now, extent, format,
-			steal_ptr(&name));
+		blobs_add(later && !blobs_becomes_tar(format) ? layers->later : layers->now, extent,
+			format, steal_ptr(&name));
 	}
 	/* What a compressed archive holds goes on with what the archive itself has left. */
 	bool is_inner = store->budget.limit != 0;
-	layers->now->budget = is_inner ? store->budget : inflate_budget(store->path, compressed);
+	layers->budget = is_inner ? store->budget : inflate_budget(store->path, compressed);
 	return 0;
 }
 
@@ -118,7 +119,10 @@ static int take_layers(const struct layers *layers, struct blobs *blobs, struct 
 	return 0;
 }
 
-/* Fills in the layers that are hashed later, with their digests as they are said to be. */
+/*
+ * Fills in the layers that are loaded later, with their digests as they are said to be. Of a
+ * compressed one docker's manifest.json says none.
+ */
 static void promise_layers(const struct layers *layers, struct image_layer *out)
 {
 	for (size_t i = 0; i < layers->count; i++) {
@@ -128,7 +132,7 @@ static void promise_layers(const struct layers *layers, struct image_layer *out)
 			continue;
 		out[i] = blob->layer;
 		out[i].diff_id = expected->diff_id;
-		out[i].digest = expected->diff_id;
+		out[i].digest = blob->format == NULL ? expected->diff_id : expected->digest;
 	}
 }
 
@@ -155,6 +159,35 @@ static struct expected *expectations(const struct plan *plan, const struct diges
 	return expected;
 }
 
+static void hash_number(struct hasher *hasher, uint64_t number)
+{
+	hasher_add(hasher, &number, sizeof(number));
+}
+
+/*
+ * Which file it is and when it was changed last; where in it the chosen image's layers are, and
+ * what is said of them. The path has no part in it: files are known by their numbers.
+ */
+static struct digest fingerprint(const struct store *store, const struct plan *plan)
+{
+	cleanup_hasher struct hasher *hasher = hasher_new();
+	const struct stat *st = &store->origin;
+	const uint64_t file[] = {st->st_dev, st->st_ino, (uint64_t)st->st_size,
+		(uint64_t)st->st_mtim.tv_sec, (uint64_t)st->st_mtim.tv_nsec,
+		(uint64_t)st->st_ctim.tv_sec, (uint64_t)st->st_ctim.tv_nsec};
+	hasher_add(hasher, file, sizeof(file));
+	hasher_add(hasher, plan->digest.bytes, sizeof(plan->digest.bytes));
+	hash_number(hasher, plan->layer_count);
+	for (size_t i = 0; i < plan->layer_count; i++) {
+		const struct plan_layer *layer = &plan->layers[i];
+		hash_number(hasher, layer->extent.offset);
+		hash_number(hasher, layer->extent.size);
+		hash_number(hasher, layer->has_digest);
+		hasher_add(hasher, layer->digest.bytes, sizeof(layer->digest.bytes));
+	}
+	return hasher_finish(hasher);
+}
+
 int layers_load(const struct store *store, const struct plan *plan, bool later, struct image *image,
 	struct error *err)
 {
@@ -167,15 +200,17 @@ int layers_load(const struct store *store, const struct plan *plan, bool later, 
 		return error_set(err, ERROR_INPUT, EINVAL,
 			"%s: the manifest lists %zu layers, but the image config has %zu diff IDs",
 			store->path, plan->layer_count, diff_count);
-	layers->now = blobs_new(plan->layer_count);
-	layers->later = blobs_new(plan->layer_count);
+	layers->now = blobs_new(plan->layer_count, &layers->budget);
+	layers->later = blobs_new(plan->layer_count, &layers->budget);
 	layers->expected = expectations(plan, diff_ids);
 	layers->count = plan->layer_count;
 	layers->lacks_diff_ids = plan->lacks_diff_ids;
 	int r = add_blobs(layers, plan, later, store, err);
 	if (r < 0)
 		return r;
-	files->spools = xcalloc(BLOBS_THREADS_MAX, sizeof(*files->spools));
+	if (layers->later->count != 0 && store->origin_fd >= 0)
+		files->fingerprint = fingerprint(store, plan);
+	files->spools = xcalloc(2 * (size_t)BLOBS_THREADS_MAX, sizeof(*files->spools));
 	blobs_start(layers->now, BLOBS_AT_ONCE);
 	blobs_finish(layers->now, files->spools, &files->spool_count);
 	image->layers = xcalloc(plan->layer_count, sizeof(*image->layers));
@@ -203,19 +238,59 @@ void image_verify_start(struct image *image)
 
 int image_verify(struct image *image, struct error *err)
 {
-	int none[BLOBS_THREADS_MAX];
-	size_t none_count;
-	struct layers *layers = image->files->layers;
+	struct image_files *files = image->files;
+	struct layers *layers = files->layers;
+	size_t spool_count;
 	if (layers == NULL)
 		return 0;
 	image_verify_start(image);
-	blobs_finish(layers->later, none, &none_count);
+	blobs_finish(layers->later, files->spools + files->spool_count, &spool_count);
+	files->spool_count += spool_count;
 	int r = take_layers(layers, layers->later, image->layers, err);
 	if (r < 0)
 		return r;
 	if (layers->lacks_diff_ids)
 		add_rootfs(image);
 	layers_free(layers);
-	image->files->layers = NULL;
+	files->layers = NULL;
 	return 0;
+}
+
+bool image_has_tars(const struct image *image)
+{
+	for (size_t i = 0; i < image->layer_count; i++) {
+		if (image->layers[i].tar_fd < 0)
+			return false;
+	}
+	return true;
+}
+
+void image_trust(struct image *image, const struct image_digests *digests)
+{
+	struct layers *layers = image->files->layers;
+	if (layers == NULL)
+		return;
+	for (size_t i = 0; i < layers->count; i++) {
+		struct expected *expected = &layers->expected[i];
+		if (blobs_find(layers->later, &expected->extent) == NULL)
+			continue;
+		expected->has_digest = expected->has_diff_id = true;
+		expected->digest = image->layers[i].digest = digests[i].digest;
+		expected->diff_id = image->layers[i].diff_id = digests[i].diff_id;
+	}
+	if (layers->lacks_diff_ids)
+		add_rootfs(image);
+	layers->lacks_diff_ids = false;
+}
+
+bool image_fingerprint(const struct image *image, struct digest *out)
+{
+	static const struct digest none;
+	*out = image->files->fingerprint;
+	return !digest_equal(out, &none);
+}
+
+bool image_is_settled(const struct image *image)
+{
+	return image->files->store != NULL && store_is_settled(image->files->store);
 }

@@ -9,7 +9,9 @@ struct image_files {
 	struct store *store; /* a reference; NULL: none */
 	int *spools;         /* what was inflated: one file a thread */
 	size_t spool_count;
-	struct layers *layers; /* plain layers whose digests are not known yet; NULL: none */
+	struct layers *layers; /* with some that are not verified yet; NULL: none */
+	/* What the bytes are known by without reading them; zeros: they are not. */
+	struct digest fingerprint;
 };
 
 void image_files_free(struct image_files *files);

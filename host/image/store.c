@@ -4,11 +4,16 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "image/range.h"
 #include "support/fileio.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
+
+#define NSEC_PER_SEC INT64_C(1000000000)
+/* Time steps are those of the kernel's ticks, or of seconds and two on old file systems. */
+#define SETTLE_NSEC (2 * NSEC_PER_SEC)
 
 /* A pipe as a file that can be read at any position. Returns its descriptor. */
 static int spool(int fd, const char *path, uint64_t *size, struct error *err)
@@ -56,7 +61,6 @@ static int inflate_archive(struct store *store, struct error *err)
 	r = inflate_run(&job, err);
 	if (r < 0)
 		return r;
-	close(store->fd);
 	store->fd = steal_fd(&to);
 	store->size = job.inflated_size;
 	return 0;
@@ -79,8 +83,9 @@ static int take_descriptor(struct store *store, int fd, bool is_stdin, struct er
 		store->fd = spool(own, store->path, &store->size, err);
 		return store->fd < 0 ? store->fd : 0;
 	}
-	store->fd = steal_fd(&own);
+	store->fd = store->origin_fd = steal_fd(&own);
 	store->size = (uint64_t)st.st_size;
+	store->origin = st;
 	return 0;
 }
 
@@ -95,7 +100,7 @@ int store_open(const char *path, struct store **out, struct error *err)
 	struct store *store __attribute__((cleanup(cleanup_store_fn))) = xcalloc(1, sizeof(*store));
 	store->references = 1;
 	store->path = xstrdup(is_stdin ? "standard input" : path);
-	store->fd = -1;
+	store->fd = store->origin_fd = -1;
 	store->folder.fd = -1;
 	int fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
 			  : open(path, O_RDONLY | O_CLOEXEC);
@@ -110,6 +115,24 @@ int store_open(const char *path, struct store **out, struct error *err)
 	return 0;
 }
 
+static int64_t nanoseconds(const struct timespec *time)
+{
+	return (int64_t)time->tv_sec * NSEC_PER_SEC + time->tv_nsec;
+}
+
+bool store_is_settled(const struct store *store)
+{
+	const struct stat *then = &store->origin;
+	struct stat st;
+	struct timespec now;
+	if (store->origin_fd < 0 || fstat(store->origin_fd, &st) < 0 ||
+		clock_gettime(CLOCK_REALTIME, &now) < 0)
+		return false;
+	return st.st_size == then->st_size &&
+	       nanoseconds(&st.st_ctim) == nanoseconds(&then->st_ctim) &&
+	       nanoseconds(&now) - nanoseconds(&st.st_ctim) >= SETTLE_NSEC;
+}
+
 struct store *store_ref(struct store *store)
 {
 	store->references++;
@@ -122,6 +145,8 @@ void store_unref(struct store *store)
 		return;
 	folder_close(&store->folder);
 	index_free(&store->index);
+	if (store->origin_fd >= 0 && store->origin_fd != store->fd)
+		close(store->origin_fd);
 	if (store->fd >= 0)
 		close(store->fd);
 	free(store->path);

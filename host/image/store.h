@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "image/archive_index.h"
 #include "image/folder.h"
@@ -27,12 +28,20 @@ struct store {
 	struct archive_index index; /* of an archive, with its descriptor and size below */
 	int fd;
 	uint64_t size;
+	int origin_fd; /* the regular file that was opened, compressed or not; -1: there is none */
+	struct stat origin;           /* as it was then */
 	uint64_t document_bytes;      /* read so far by json_read_extent */
 	struct inflate_budget budget; /* what inflating a compressed archive left; limit 0: none */
 };
 
 /* Opens a path, "-" being standard input. The store has one reference then. */
 int store_open(const char *path, struct store **out, struct error *err);
+
+/*
+ * Whether the file that was opened will show every later change by its times: nobody has changed
+ * it since, and its last change is longer ago than the steps of the clock that it is told by.
+ */
+bool store_is_settled(const struct store *store);
 
 /* Another reference, and one less: the last one closes all. NULL is allowed for the latter. */
 struct store *store_ref(struct store *store);

@@ -10,6 +10,7 @@
 #include "layer/place.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
+#include "support/ustar.h"
 
 #define READ_CHUNK (64u * 1024)
 #define XATTRS_MAX 256
@@ -24,7 +25,7 @@ struct reader {
 	struct source *tar;
 	uint64_t size;
 	uint64_t position; /* of the next byte for libarchive */
-	uint64_t data_end; /* of the last file's data, as its sparse map has it */
+	uint64_t data_end; /* of the last entry's data where it is a file; 0: it is none */
 	uint8_t *chunk;
 	struct error *err;
 	struct dentry **marked; /* all that got a flag of LAYER_FLAGS, to be cleared in the end */
@@ -344,6 +345,21 @@ static int apply_entry(struct reader *r, struct archive_entry *entry, uint64_t d
 	return 0;
 }
 
+/*
+ * The next header follows a file's data, which is padded to whole blocks. A sparse map may claim
+ * more than there is, and so the same bytes for many files; or less, where libarchive passes over
+ * a part of it that does not fit the file.
+ */
+static int check_data_end(const struct reader *r, uint64_t at)
+{
+	if (r->data_end == 0 || (r->data_end <= at && at - r->data_end < TAR_BLOCK))
+		return 0;
+	return error_set(r->err, ERROR_INPUT, EINVAL,
+		"at byte %" PRIu64 ": the file before has data up to byte %" PRIu64
+		" by its sparse map",
+		at, r->data_end);
+}
+
 static int read_entries(struct reader *r, struct archive *archive)
 {
 	struct archive_entry *entry;
@@ -356,15 +372,10 @@ static int read_entries(struct reader *r, struct archive *archive)
 		if (status != ARCHIVE_OK && status != ARCHIVE_WARN && status != ARCHIVE_EOF)
 			return error_set(r->err, ERROR_INPUT, EINVAL, "at byte %" PRId64 ": %s", at,
 				archive_error_string(archive));
-		/* A sparse map may claim more than there is, and so the same bytes for many files.
-		 */
-		if ((int64_t)r->data_end > at)
-			return error_set(r->err, ERROR_INPUT, EINVAL,
-				"at byte %" PRId64 ": the file before has data up to byte %" PRIu64
-				" by its sparse map",
-				at, r->data_end);
-		if (status == ARCHIVE_EOF)
-			return 0;
+		code = check_data_end(r, (uint64_t)at);
+		if (code < 0 || status == ARCHIVE_EOF)
+			return code;
+		r->data_end = 0;
 		/* All of the header has been taken: what comes next is the data. */
 		code = apply_entry(r, entry, (uint64_t)archive_filter_bytes(archive, 0));
 		if (code < 0)

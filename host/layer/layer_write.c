@@ -163,7 +163,7 @@ static int write_entry(struct writer *w, const struct dentry *d, struct error *e
 		header.xattrs = NULL;
 	} else if (S_ISLNK(inode->mode)) {
 		header.target = inode->target;
-	} else if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode)) {
+	} else if (inode_is_device(inode)) {
 		header.major = inode->device.major;
 		header.minor = inode->device.minor;
 	} else if (S_ISREG(inode->mode)) {
@@ -208,7 +208,7 @@ static int write_tree(struct writer *w, struct dentry *root, struct error *err)
 {
 	struct dentry *next;
 	for (struct dentry *d = root; d != NULL; d = next) {
-		next = (d->flags & DENTRY_BELOW) ? tree_next(root, d) : tree_next_over(root, d);
+		next = tree_next_marked(root, d);
 		bool parent = (d->flags & DENTRY_BELOW) && d != root;
 		int r = interrupt_check(err);
 		if (r == 0 && ((d->flags & DENTRY_WRITE) || parent))

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "spec/config.h"
+#include "spec/extras_json.h"
 #include "spec/json_text.h"
 #include "spec/nearest.h"
 #include "support/memory.h"
@@ -172,6 +173,39 @@ static int take_config(
 	return 0;
 }
 
+static char *resolve_extra(const void *context, const char *path)
+{
+	return resolve(context, path);
+}
+
+/* The error of an attribute that has entries of its own. */
+static int wrap(const struct taker *taker, const struct attribute *attribute, int r)
+{
+	return r < 0 ? error_wrap(taker->err, r, "%s: %s", taker->name, attribute->name) : 0;
+}
+
+static int take_mounts(
+	const struct taker *taker, const struct attribute *attribute, json_object *value)
+{
+	const struct extras_paths paths = {.resolve = resolve_extra, .context = taker};
+	return wrap(taker, attribute,
+		extras_take_mounts(&taker->spec->extras, value, &paths, taker->err));
+}
+
+static int take_secrets(
+	const struct taker *taker, const struct attribute *attribute, json_object *value)
+{
+	const struct extras_paths paths = {.resolve = resolve_extra, .context = taker};
+	return wrap(taker, attribute,
+		extras_take_secrets(&taker->spec->extras, value, &paths, taker->err));
+}
+
+static int take_network(
+	const struct taker *taker, const struct attribute *attribute, json_object *value)
+{
+	return wrap(taker, attribute, extras_take_network(&taker->spec->extras, value, taker->err));
+}
+
 #define AT(field) offsetof(struct build_spec, field)
 
 static const struct attribute attributes[] = {
@@ -197,6 +231,9 @@ static const struct attribute attributes[] = {
 		0, 0},
 	{"uid", take_number, AT(uid), "a whole number", 0, SPEC_ID_MAX},
 	{"gid", take_number, AT(gid), "a whole number", 0, SPEC_ID_MAX},
+	{"mounts", take_mounts, 0, "a list of objects", 0, 0},
+	{"secrets", take_secrets, 0, "a list of objects", 0, 0},
+	{"network", take_network, 0, "\"none\" or \"user\"", 0, 0},
 };
 
 #define ATTRIBUTE_COUNT (sizeof(attributes) / sizeof(attributes[0]))

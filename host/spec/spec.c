@@ -42,6 +42,7 @@ void spec_free(struct build_spec *spec)
 	free(spec->extra_commands);
 	free(spec->architecture);
 	json_object_put(spec->config);
+	extras_spec_free(&spec->extras);
 	free(spec);
 }
 
@@ -186,5 +187,7 @@ int spec_check(const struct build_spec *spec, struct error *err)
 	if (r < 0)
 		return r;
 	r = spec->from_image == NULL ? 0 : check_base(spec->from_image, err);
-	return r < 0 ? r : check_copies(spec->copy_to_root, err);
+	if (r == 0)
+		r = check_copies(spec->copy_to_root, err);
+	return r < 0 ? r : extras_check(&spec->extras, err);
 }

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "spec/extras.h"
 #include "support/error.h"
 #include "support/report.h"
 
@@ -43,6 +44,7 @@ struct build_spec {
 	bool created_now;     /* created is "now" */
 	int64_t created;      /* seconds since 1970 (the time of the call where created_now) */
 	uint32_t uid, gid;
+	struct guest_extras_spec extras; /* mounts, secrets, network: of runAsRoot's guest */
 };
 
 /* All defaults, name NULL. */

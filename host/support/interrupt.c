@@ -3,18 +3,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t interrupt_signal;
-static volatile sig_atomic_t interrupt_signals;
+/* Written by the handler, read by all threads. */
+static atomic_int interrupt_signal;
+static atomic_int interrupt_signals;
 static int interrupt_pipe[2] = {-1, -1};
 
 static void on_signal(int number)
 {
 	int saved = errno;
 	interrupt_signal = number;
-	interrupt_signals = interrupt_signals + 1;
+	atomic_fetch_add(&interrupt_signals, 1);
 	ssize_t n = write(interrupt_pipe[1], "", 1);
 	(void)n; /* a full pipe is readable all the same */
 	errno = saved;

@@ -1,6 +1,7 @@
 #include "support/utf8.h"
 
 #include <stdint.h>
+#include <string.h>
 
 size_t utf8_char_len(const void *data, size_t left)
 {
@@ -41,4 +42,28 @@ bool utf8_is_valid(const void *data, size_t len)
 		len -= n;
 	}
 	return true;
+}
+
+/* Whether some bytes after these make a character of them. */
+static bool can_be_ended(const unsigned char *p, size_t len)
+{
+	/* After each first byte one of the two is allowed; after that, both are. */
+	static const unsigned char rest[] = {0x80, 0xa0};
+	for (size_t i = 0; i < sizeof(rest); i++) {
+		unsigned char whole[UTF8_MAX];
+		memset(whole, rest[i], sizeof(whole));
+		memcpy(whole, p, len);
+		if (utf8_char_len(whole, sizeof(whole)) > len)
+			return true;
+	}
+	return false;
+}
+
+size_t utf8_unfinished(const void *data, size_t len)
+{
+	const unsigned char *end = (const unsigned char *)data + len;
+	for (size_t n = 1; n < UTF8_MAX && n <= len; n++)
+		if (can_be_ended(end - n, n))
+			return n;
+	return 0;
 }

@@ -120,7 +120,10 @@ int changes_compare(const struct dentry *dentry, unsigned *differences, struct e
 	return compare_content(dentry, differences, err);
 }
 
-/* Whether the inode that d names, which it is the first name of, belongs in the layer. */
+/*
+ * Whether the inode that d names belongs in the layer. All of its names give the same answer: where
+ * they do not have one inode of the base, its set of names changed.
+ */
 static int inode_changed(const struct dentry *d, bool *changed, struct error *err)
 {
 	*changed = true;
@@ -142,52 +145,82 @@ static void mark(struct dentry *dentry, uint8_t flag)
 		d->flags |= DENTRY_BELOW;
 }
 
-static void clear_marks(struct dentry *root)
+static bool is_scaffold(const struct dentry *d)
 {
-	for (struct dentry *d = root; d != NULL; d = tree_next(root, d))
-		d->flags &= (uint8_t) ~(DENTRY_WRITE | DENTRY_WHITEOUT | DENTRY_BELOW);
+	return (d->flags & DENTRY_SCAFFOLD) && d->base == NULL;
+}
+
+/* Whether a directory was made for the guest, and all below it too. */
+static bool is_untouched_scaffold(const struct dentry *dir)
+{
+	if (!is_scaffold(dir))
+		return false;
+	for (const struct dentry *d = tree_next(dir, dir); d != NULL; d = tree_next(dir, d)) {
+		if (d->inode != NULL && !is_scaffold(d))
+			return false;
+	}
+	return true;
+}
+
+/* Marks all names of an inode where it belongs in the layer. NULL is none. */
+static int decide(const struct inode *inode, struct changes *changes, struct error *err)
+{
+	if (inode == NULL || inode->names == NULL || (inode->names->flags & DENTRY_DECIDED))
+		return 0;
+	inode->names->flags |= DENTRY_DECIDED;
+	if (is_untouched_scaffold(inode->names))
+		return 0;
+	bool changed;
+	int r = inode_changed(inode->names, &changed, err);
+	if (r < 0) {
+		cleanup_free char *path = tree_path(inode->names);
+		return error_wrap(err, r, "/%s", path);
+	}
+	for (struct dentry *d = inode->names; changed && d != NULL; d = d->next_name) {
+		mark(d, DENTRY_WRITE);
+		changes->written++;
+	}
+	return 0;
+}
+
+static void forget_decided(const struct inode *inode)
+{
+	if (inode != NULL && inode->names != NULL)
+		inode->names->flags &= (uint8_t)~DENTRY_DECIDED;
 }
 
 int changes_mark(struct tree *tree, struct changes *changes, struct error *err)
 {
-	struct dentry *root = tree_root(tree);
+	size_t count;
+	struct dentry *const *touched = tree_touched(tree, &count);
+	int r = 0;
 	*changes = (struct changes){0};
-	tree_sort(tree);
-	clear_marks(root);
-	for (struct dentry *d = root; d != NULL; d = tree_next(root, d)) {
-		if (d->inode == NULL) {
-			if (d->base != NULL && d->parent->inode != NULL &&
-				inode_is_dir(d->parent->inode)) {
-				mark(d, DENTRY_WHITEOUT);
-				changes->whiteouts++;
-			}
-			continue;
+	tree_clear_marks(tree);
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		struct dentry *d = touched[i];
+		if (d->inode == NULL && d->base != NULL && d->parent->inode != NULL &&
+			inode_is_dir(d->parent->inode)) {
+			mark(d, DENTRY_WHITEOUT);
+			changes->whiteouts++;
 		}
-		if (d != d->inode->names)
-			continue; /* decided at the first name */
-		if ((d->flags & DENTRY_SCAFFOLD) && d->base == NULL && tree_is_empty(d))
-			continue;
-		bool changed;
-		int r = inode_changed(d, &changed, err);
-		if (r < 0) {
-			cleanup_free char *path = tree_path(d);
-			return error_wrap(err, r, "/%s", path);
-		}
-		if (!changed)
-			continue;
-		for (struct dentry *n = d->inode->names; n != NULL; n = n->next_name) {
-			mark(n, DENTRY_WRITE);
-			changes->written++;
-		}
+		r = decide(d->inode, changes, err);
+		/* The inode that had the name may have lost it alone, and keep others. */
+		if (r == 0)
+			r = decide(d->base, changes, err);
 	}
-	return 0;
+	for (size_t i = 0; i < count; i++) {
+		forget_decided(touched[i]->inode);
+		forget_decided(touched[i]->base);
+	}
+	tree_sort_marked(tree);
+	return r;
 }
 
 void changes_mark_all(struct tree *tree)
 {
 	struct dentry *root = tree_root(tree);
 	tree_sort(tree);
-	clear_marks(root);
+	tree_clear_marks(tree);
 	for (struct dentry *d = root; d != NULL; d = tree_next(root, d)) {
 		if (d->inode != NULL)
 			mark(d, DENTRY_WRITE);

@@ -36,12 +36,15 @@ unsigned inode_compare(const struct inode *a, const struct inode *b);
 int changes_compare(const struct dentry *dentry, unsigned *differences, struct error *err);
 
 /*
- * Sets DENTRY_WRITE, DENTRY_WHITEOUT and DENTRY_BELOW on every name, and sorts the tree.
+ * Sets DENTRY_WRITE, DENTRY_WHITEOUT and DENTRY_BELOW, clears those of an earlier call, and sorts
+ * what is marked (tree_sort_marked). Looks at nothing but touched names (tree_touched), the inodes
+ * that they name or named, and the directories above marks: the cost grows with the change.
  * - an inode whose data, metadata or set of names changed is written under all its names;
  * - a name that is gone gets a whiteout, unless a directory above it is gone or no directory;
  * - the directories above a written name or whiteout are written, with their own metadata;
  * - the root is written only for its owner, mode or attributes: its mtime is no change;
- * - a DENTRY_SCAFFOLD directory that the base lacks and that holds nothing is no change.
+ * - a DENTRY_SCAFFOLD directory that the base lacks and that holds nothing but such directories
+ *   is no change.
  * Content is compared only where metadata is equal. Returns 0 or a read error of a source.
  */
 int changes_mark(struct tree *tree, struct changes *changes, struct error *err);

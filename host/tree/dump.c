@@ -78,7 +78,7 @@ static int dump_entry(struct buffer *out, const struct dentry *d, struct error *
 	} else if (S_ISLNK(inode->mode)) {
 		buffer_add_text(out, " -> ");
 		put_escaped(out, inode->target, strlen(inode->target));
-	} else if (S_ISCHR(inode->mode) || S_ISBLK(inode->mode)) {
+	} else if (inode_is_device(inode)) {
 		buffer_printf(
 			out, " %" PRIu32 ",%" PRIu32, inode->device.major, inode->device.minor);
 	}

@@ -2,11 +2,19 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
 #include "support/memory.h"
 
-#define ARENA_CHUNK (256u * 1024)
+/*
+ * Chunks are as large as all before them together, within these bounds. Large ones are made of huge
+ * pages where the kernel has them: a process with a large tree is copied (fork), walked and ended
+ * much faster then.
+ */
+#define CHUNK_MIN (256u << 10)
+#define CHUNK_MAX (16u << 20)
+#define HUGE_PAGE (2u << 20)
 
 struct chunk {
 	struct chunk *next;
@@ -17,6 +25,7 @@ struct chunk {
 
 struct tree {
 	struct chunk *chunks;
+	size_t chunks_size;
 	struct dentry *root;
 	struct dentry **buckets;
 	size_t bucket_count; /* a power of two */
@@ -26,20 +35,53 @@ struct tree {
 	struct source **sources;
 	size_t source_count;
 	size_t source_capacity;
+	struct inode **numbered; /* by number; NULL: no inode has it */
+	size_t numbered_count;
+	size_t numbered_capacity;
+	/* Names with DENTRY_TOUCHED; before the first tree_freeze nobody keeps it. */
+	struct dentry **touched;
+	size_t touched_count;
+	size_t touched_capacity;
+	bool frozen;
 };
+
+/* Memory in huge pages, or in those of the usual size where the kernel has no others. */
+static struct chunk *allocate_huge(size_t size)
+{
+	struct chunk *chunk = aligned_alloc(HUGE_PAGE, size);
+	if (chunk == NULL)
+		return xmalloc(size);
+	madvise(chunk, size, MADV_HUGEPAGE);
+	return chunk;
+}
+
+static struct chunk *add_chunk(struct tree *tree, size_t room)
+{
+	size_t size = tree->chunks_size > CHUNK_MIN ? tree->chunks_size : CHUNK_MIN;
+	size = size < CHUNK_MAX ? size : CHUNK_MAX;
+	if (size - sizeof(struct chunk) < room)
+		size = sizeof(struct chunk) + room;
+	struct chunk *chunk;
+	if (size < HUGE_PAGE) {
+		chunk = xmalloc(size);
+	} else {
+		size = (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+		chunk = allocate_huge(size);
+	}
+	chunk->used = 0;
+	chunk->size = size - sizeof(*chunk);
+	chunk->next = tree->chunks;
+	tree->chunks = chunk;
+	tree->chunks_size += size;
+	return chunk;
+}
 
 void *tree_alloc(struct tree *tree, size_t size)
 {
 	size_t rounded = (size + 7) & ~(size_t)7;
 	struct chunk *chunk = tree->chunks;
-	if (chunk == NULL || chunk->size - chunk->used < rounded) {
-		size_t room = rounded > ARENA_CHUNK ? rounded : ARENA_CHUNK;
-		chunk = xmalloc(sizeof(*chunk) + room);
-		chunk->used = 0;
-		chunk->size = room;
-		chunk->next = tree->chunks;
-		tree->chunks = chunk;
-	}
+	if (chunk == NULL || chunk->size - chunk->used < rounded)
+		chunk = add_chunk(tree, rounded);
 	void *p = chunk->data + chunk->used;
 	chunk->used += rounded;
 	memset(p, 0, rounded);
@@ -67,9 +109,8 @@ static uint32_t hash_name(
 	return (uint32_t)(h ^ h >> 32);
 }
 
-static void grow_buckets(struct tree *tree)
+static void set_buckets(struct tree *tree, size_t count)
 {
-	size_t count = tree->bucket_count * 2;
 	struct dentry **buckets = xcalloc(count, sizeof(*buckets));
 	for (size_t i = 0; i < tree->bucket_count; i++) {
 		struct dentry *next;
@@ -84,6 +125,21 @@ static void grow_buckets(struct tree *tree)
 	tree->bucket_count = count;
 }
 
+static void add_touched(struct tree *tree, struct dentry *dentry)
+{
+	tree->touched = array_grow(tree->touched, tree->touched_count, &tree->touched_capacity,
+		sizeof(struct dentry *));
+	tree->touched[tree->touched_count++] = dentry;
+}
+
+static void touch(struct tree *tree, struct dentry *dentry)
+{
+	if (!tree->frozen || (dentry->flags & DENTRY_TOUCHED))
+		return;
+	dentry->flags |= DENTRY_TOUCHED;
+	add_touched(tree, dentry);
+}
+
 static void attach_name(struct tree *tree, struct dentry *dentry, struct inode *inode)
 {
 	dentry->inode = inode;
@@ -94,6 +150,7 @@ static void attach_name(struct tree *tree, struct dentry *dentry, struct inode *
 	dentry->name_link = &inode->names;
 	inode->nlink++;
 	tree->count++;
+	touch(tree, dentry);
 }
 
 static void detach_name(struct tree *tree, struct dentry *dentry)
@@ -106,6 +163,7 @@ static void detach_name(struct tree *tree, struct dentry *dentry)
 	dentry->next_name = NULL;
 	dentry->name_link = NULL;
 	tree->count--;
+	touch(tree, dentry);
 }
 
 struct tree *tree_new(void)
@@ -127,6 +185,8 @@ void tree_free(struct tree *tree)
 	for (size_t i = 0; i < tree->source_count; i++)
 		tree->sources[i]->free(tree->sources[i]);
 	free(tree->sources);
+	free(tree->numbered);
+	free(tree->touched);
 	struct chunk *next;
 	for (struct chunk *chunk = tree->chunks; chunk != NULL; chunk = next) {
 		next = chunk->next;
@@ -158,40 +218,13 @@ struct source *tree_own_source(struct tree *tree, struct source *source)
 	return source;
 }
 
-struct inode *tree_inode_new(struct tree *tree, uint32_t mode)
+void tree_add_fds(const struct tree *tree, struct buffer *fds)
 {
-	struct inode *inode = tree_alloc(tree, sizeof(*inode));
-	inode->mode = mode;
-	return inode;
-}
-
-static int compare_xattrs(const void *a, const void *b)
-{
-	return strcmp(((const struct xattr *)a)->name, ((const struct xattr *)b)->name);
-}
-
-const struct xattrs *tree_xattrs(struct tree *tree, const struct xattr *items, size_t count)
-{
-	if (count == 0)
-		return NULL;
-	struct xattrs *xattrs = tree_alloc(tree, sizeof(*xattrs) + count * sizeof(struct xattr));
-	for (size_t i = 0; i < count; i++) {
-		size_t at = 0;
-		while (at < xattrs->count && strcmp(xattrs->items[at].name, items[i].name) != 0)
-			at++;
-		struct xattr *to = &xattrs->items[at];
-		if (at == xattrs->count) {
-			size_t len = strlen(items[i].name) + 1;
-			to->name = memcpy(tree_alloc(tree, len), items[i].name, len);
-			xattrs->count++;
-		}
-		to->len = items[i].len;
-		to->value = tree_alloc(tree, to->len);
-		if (to->len != 0)
-			memcpy((void *)(uintptr_t)to->value, items[i].value, to->len);
+	for (size_t i = 0; i < tree->source_count; i++) {
+		const struct source *source = tree->sources[i];
+		if (source->fd >= 0)
+			buffer_add(fds, &source->fd, sizeof(source->fd));
 	}
-	qsort(xattrs->items, xattrs->count, sizeof(struct xattr), compare_xattrs);
-	return xattrs;
 }
 
 /* The entry of that name, gone or not. */
@@ -250,25 +283,51 @@ static void clear(struct tree *tree, struct dentry *dir)
 	}
 }
 
+void tree_reserve(struct tree *tree, size_t names)
+{
+	size_t count = tree->bucket_count;
+	while (count < names)
+		count *= 2;
+	if (count != tree->bucket_count)
+		set_buckets(tree, count);
+}
+
+/* A name that is not there. place: in the directory's list. */
+static struct dentry *add_name(struct tree *tree, struct dentry *dir, const char *name, size_t len,
+	uint32_t hash, struct dentry **place)
+{
+	if (tree->dentry_count >= tree->bucket_count)
+		set_buckets(tree, tree->bucket_count * 2);
+	struct dentry **bucket = &tree->buckets[hash & (tree->bucket_count - 1)];
+	struct dentry *d = tree_alloc(tree, sizeof(*d) + len + 1);
+	d->parent = dir;
+	d->hash = hash;
+	d->name_len = (uint16_t)len;
+	memcpy(d->name, name, len);
+	d->next = *place;
+	*place = d;
+	d->next_hash = *bucket;
+	*bucket = d;
+	tree->dentry_count++;
+	return d;
+}
+
+struct dentry *tree_add(struct tree *tree, struct dentry *dir, struct dentry *before,
+	const char *name, size_t len, struct inode *inode)
+{
+	struct dentry **place = before != NULL ? &before->next : &dir->children;
+	struct dentry *d = add_name(tree, dir, name, len, hash_name(tree, dir, name, len), place);
+	attach_name(tree, d, inode);
+	return d;
+}
+
 struct dentry *tree_link(
 	struct tree *tree, struct dentry *dir, const char *name, size_t len, struct inode *inode)
 {
 	uint32_t hash = hash_name(tree, dir, name, len);
 	struct dentry *d = find_any(tree, dir, name, len, hash);
-	if (d == NULL) {
-		if (tree->dentry_count >= tree->bucket_count)
-			grow_buckets(tree);
-		d = tree_alloc(tree, sizeof(*d) + len + 1);
-		d->parent = dir;
-		d->hash = hash;
-		d->name_len = (uint16_t)len;
-		memcpy(d->name, name, len);
-		d->next = dir->children;
-		dir->children = d;
-		d->next_hash = tree->buckets[hash & (tree->bucket_count - 1)];
-		tree->buckets[hash & (tree->bucket_count - 1)] = d;
-		tree->dentry_count++;
-	}
+	if (d == NULL)
+		d = add_name(tree, dir, name, len, hash, &dir->children);
 	if (d->inode != NULL)
 		tree_relink(tree, d, inode);
 	else
@@ -307,95 +366,81 @@ void tree_freeze(struct tree *tree)
 {
 	for (struct dentry *d = tree->root; d != NULL; d = tree_next(tree->root, d)) {
 		d->base = d->inode;
+		d->flags &= (uint8_t)~DENTRY_TOUCHED;
 		if (d->inode != NULL)
 			d->inode->base_nlink = d->inode->nlink;
 	}
+	tree->touched_count = 0;
+	tree->frozen = true;
+}
+
+struct dentry *const *tree_touched(struct tree *tree, size_t *count)
+{
+	if (!tree->frozen) {
+		tree->touched_count = 0;
+		for (struct dentry *d = tree->root; d != NULL; d = tree_next(tree->root, d))
+			add_touched(tree, d);
+	}
+	*count = tree->touched_count;
+	return tree->touched;
 }
 
 void tree_revert(struct tree *tree)
 {
+	size_t count;
+	struct dentry *const *touched = tree_touched(tree, &count);
+	tree_clear_marks(tree);
+	for (size_t i = 0; i < count; i++) {
+		if (touched[i]->inode != NULL)
+			detach_name(tree, touched[i]);
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (touched[i]->base != NULL)
+			attach_name(tree, touched[i], touched[i]->base);
+		touched[i]->flags = 0;
+	}
+	tree->touched_count = 0;
+}
+
+void tree_clear_marks(struct tree *tree)
+{
+	struct dentry *next;
+	for (struct dentry *d = tree->root; d != NULL; d = next) {
+		next = tree_next_marked(tree->root, d);
+		d->flags &= (uint8_t) ~(DENTRY_WRITE | DENTRY_WHITEOUT | DENTRY_BELOW);
+	}
+}
+
+void tree_set_number(struct tree *tree, struct inode *inode, uint32_t ino)
+{
+	while (tree->numbered_count <= ino) {
+		tree->numbered = array_grow(tree->numbered, tree->numbered_count,
+			&tree->numbered_capacity, sizeof(struct inode *));
+		tree->numbered[tree->numbered_count++] = NULL;
+	}
+	tree->numbered[ino] = inode;
+	inode->ino = ino;
+}
+
+void tree_forget_numbers(struct tree *tree)
+{
 	for (struct dentry *d = tree->root; d != NULL; d = tree_next(tree->root, d)) {
 		if (d->inode != NULL)
-			detach_name(tree, d);
-		d->flags = 0;
-	}
-	for (struct dentry *d = tree->root; d != NULL; d = tree_next(tree->root, d)) {
+			d->inode->ino = 0;
 		if (d->base != NULL)
-			attach_name(tree, d, d->base);
+			d->base->ino = 0;
 	}
+	tree->numbered_count = 0;
 }
 
-static int compare_names(const struct dentry *a, const struct dentry *b)
+struct inode *tree_numbered(const struct tree *tree, uint32_t ino)
 {
-	size_t len = a->name_len < b->name_len ? a->name_len : b->name_len;
-	int order = memcmp(a->name, b->name, len);
-	return order != 0 ? order : (int)a->name_len - (int)b->name_len;
+	return ino < tree->numbered_count ? tree->numbered[ino] : NULL;
 }
 
-static bool is_sorted(const struct dentry *list)
+uint32_t tree_last_number(const struct tree *tree)
 {
-	for (; list != NULL && list->next != NULL; list = list->next) {
-		if (compare_names(list, list->next) > 0)
-			return false;
-	}
-	return true;
-}
-
-static struct dentry *merge(struct dentry *a, struct dentry *b)
-{
-	struct dentry *head = NULL;
-	struct dentry **tail = &head;
-	while (a != NULL && b != NULL) {
-		struct dentry **smaller = compare_names(a, b) <= 0 ? &a : &b;
-		*tail = *smaller;
-		tail = &(*tail)->next;
-		*smaller = *tail;
-	}
-	*tail = a != NULL ? a : b;
-	return head;
-}
-
-/* Bottom-up merge sort: runs[i] is empty or a sorted list of 2^i names. */
-static struct dentry *sort_list(struct dentry *list)
-{
-	struct dentry *runs[48] = {NULL};
-	while (list != NULL) {
-		struct dentry *run = list;
-		list = list->next;
-		run->next = NULL;
-		size_t i = 0;
-		for (; runs[i] != NULL; i++) {
-			run = merge(runs[i], run);
-			runs[i] = NULL;
-		}
-		runs[i] = run;
-	}
-	struct dentry *sorted = NULL;
-	for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++)
-		sorted = merge(runs[i], sorted);
-	return sorted;
-}
-
-void tree_sort(struct tree *tree)
-{
-	for (struct dentry *d = tree->root; d != NULL; d = tree_next(tree->root, d)) {
-		if (!is_sorted(d->children))
-			d->children = sort_list(d->children);
-		if (d->inode != NULL)
-			d->inode->names = NULL;
-	}
-	/* The first name that the walk meets is the head; the others follow in any order. */
-	for (struct dentry *d = tree->root; d != NULL; d = tree_next(tree->root, d)) {
-		if (d->inode == NULL)
-			continue;
-		struct dentry *first = d->inode->names;
-		struct dentry **link = first == NULL ? &d->inode->names : &first->next_name;
-		d->next_name = first == NULL ? NULL : *link;
-		if (d->next_name != NULL)
-			d->next_name->name_link = &d->next_name;
-		*link = d;
-		d->name_link = link;
-	}
+	return tree->numbered_count > 0 ? (uint32_t)(tree->numbered_count - 1) : 0;
 }
 
 struct dentry *tree_next_over(const struct dentry *top, const struct dentry *d)
@@ -410,6 +455,11 @@ struct dentry *tree_next_over(const struct dentry *top, const struct dentry *d)
 struct dentry *tree_next(const struct dentry *top, const struct dentry *d)
 {
 	return d->children != NULL ? d->children : tree_next_over(top, d);
+}
+
+struct dentry *tree_next_marked(const struct dentry *top, const struct dentry *d)
+{
+	return (d->flags & DENTRY_BELOW) ? tree_next(top, d) : tree_next_over(top, d);
 }
 
 char *tree_path(const struct dentry *dentry)
@@ -443,57 +493,4 @@ struct dentry *tree_walk(struct tree *tree, const char *path)
 		path += strspn(path, "/");
 	}
 	return d;
-}
-
-int inode_read(
-	const struct inode *inode, void *data, size_t len, uint64_t offset, struct error *err)
-{
-	/* The first segment that ends after offset, by bisection. */
-	uint32_t low = 0;
-	uint32_t high = inode->segment_count;
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-		const struct segment *s = &inode->segments[middle];
-		if (s->logical + s->length <= offset)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	uint8_t *to = data;
-	while (len > 0) {
-		const struct segment *s = low < inode->segment_count ? &inode->segments[low] : NULL;
-		if (s == NULL || offset < s->logical) {
-			uint64_t hole = s == NULL ? len : s->logical - offset;
-			size_t n = hole < len ? (size_t)hole : len;
-			memset(to, 0, n);
-			to += n;
-			offset += n;
-			len -= n;
-			continue;
-		}
-		uint64_t skip = offset - s->logical;
-		uint64_t rest = s->length - skip;
-		size_t n = rest < len ? (size_t)rest : len;
-		int r = inode->source->read(inode->source, to, n, s->offset + skip, err);
-		if (r < 0)
-			return r;
-		to += n;
-		offset += n;
-		len -= n;
-		low++;
-	}
-	return 0;
-}
-
-void inode_set_data(struct tree *tree, struct inode *inode, struct source *source, uint64_t offset,
-	uint64_t size)
-{
-	inode->size = size;
-	inode->source = source;
-	if (size == 0)
-		return;
-	struct segment *segment = tree_alloc(tree, sizeof(*segment));
-	*segment = (struct segment){.logical = 0, .length = size, .offset = offset};
-	inode->segments = segment;
-	inode->segment_count = 1;
 }

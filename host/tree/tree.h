@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "support/buffer.h"
 #include "support/error.h"
 #include "tree/source.h"
 
@@ -46,7 +47,7 @@ struct inode {
 	uint32_t gid;
 	uint32_t nlink;      /* names in the current state; of a directory: 1 */
 	uint32_t base_nlink; /* names in the base state */
-	uint32_t ino;        /* its number on the disk, set by disk_assemble; 0: none */
+	uint32_t ino;        /* its number on the disk (tree_set_number); 0: none */
 	uint32_t mtime_nsec; /* 0 to 999,999,999 */
 	uint32_t segment_count;
 	int64_t mtime_sec; /* seconds since 1970, negative before */
@@ -65,12 +66,14 @@ struct inode {
 
 /* What is known about a name. */
 enum {
-	DENTRY_WRITE = 1,    /* goes into the new layer */
-	DENTRY_WHITEOUT = 2, /* goes into the new layer as a whiteout */
-	DENTRY_BELOW = 4,    /* a name below it goes into the new layer */
-	DENTRY_SCAFFOLD = 8, /* a mount point made for the guest; no change if untouched */
-	DENTRY_FRESH = 16,   /* given by the layer that is being applied, or above such a name */
-	DENTRY_OPAQUE = 32,  /* nothing below it is of the layers below the one being applied */
+	DENTRY_WRITE = 1,     /* goes into the new layer */
+	DENTRY_WHITEOUT = 2,  /* goes into the new layer as a whiteout */
+	DENTRY_BELOW = 4,     /* a name below it goes into the new layer */
+	DENTRY_SCAFFOLD = 8,  /* a mount point made for the guest; no change if untouched */
+	DENTRY_FRESH = 16,    /* given by the layer that is being applied, or above such a name */
+	DENTRY_OPAQUE = 32,   /* nothing below it is of the layers below the one being applied */
+	DENTRY_TOUCHED = 64,  /* was given or lost an inode since tree_freeze; the tree's own */
+	DENTRY_DECIDED = 128, /* while changes_mark runs */
 };
 
 struct dentry {
@@ -112,6 +115,9 @@ void *tree_alloc(struct tree *tree, size_t size) __attribute__((returns_nonnull)
 /* Hands a source to the tree, which frees it in the end; once more is allowed. Returns it. */
 struct source *tree_own_source(struct tree *tree, struct source *source);
 
+/* Adds the descriptors that the tree's sources read, each an int, to fds. */
+void tree_add_fds(const struct tree *tree, struct buffer *fds);
+
 /* A new inode without a name; all fields but mode are zero. */
 struct inode *tree_inode_new(struct tree *tree, uint32_t mode) __attribute__((returns_nonnull));
 
@@ -130,6 +136,16 @@ struct dentry *tree_find(struct tree *tree, struct dentry *dir, const char *name
 struct dentry *tree_link(struct tree *tree, struct dentry *dir, const char *name, size_t len,
 	struct inode *inode) __attribute__((returns_nonnull));
 
+/*
+ * The same for whoever knows that the directory has no such name and never had. before: the name in
+ * it that the new one comes behind, or NULL: it becomes the first.
+ */
+struct dentry *tree_add(struct tree *tree, struct dentry *dir, struct dentry *before,
+	const char *name, size_t len, struct inode *inode) __attribute__((returns_nonnull));
+
+/* Makes room for as many names in all, where they are known to come. */
+void tree_reserve(struct tree *tree, size_t names);
+
 /* Gives an existing current name another inode, by the rules of tree_link. The root (a directory)
  * too. The name is no DENTRY_SCAFFOLD any more. */
 void tree_relink(struct tree *tree, struct dentry *dentry, struct inode *inode);
@@ -147,7 +163,18 @@ bool tree_is_empty(const struct dentry *dir);
 /* Makes the current state the base state. */
 void tree_freeze(struct tree *tree);
 
-/* Makes the base state the current state again. All flags are cleared. */
+/*
+ * The names that were given or lost an inode since tree_freeze, each once, in any order: all in
+ * which the two states differ are among them, as are some that are no part of the tree any more
+ * (inode and base are NULL). Of a tree that was never frozen: all names. The array is the tree's;
+ * it stands until a name gets or loses an inode.
+ */
+struct dentry *const *tree_touched(struct tree *tree, size_t *count);
+
+/*
+ * Makes the base state the current state again, in time that grows with what was touched. Marks
+ * (tree_clear_marks) are cleared, and all other flags of touched names.
+ */
 void tree_revert(struct tree *tree);
 
 /*
@@ -157,11 +184,35 @@ void tree_revert(struct tree *tree);
 void tree_sort(struct tree *tree);
 
 /*
+ * The same where marks are: directories with DENTRY_BELOW, inodes with DENTRY_WRITE at all their
+ * names.
+ */
+void tree_sort_marked(struct tree *tree);
+
+/* Clears DENTRY_WRITE, DENTRY_WHITEOUT and DENTRY_BELOW where they are reached through the last. */
+void tree_clear_marks(struct tree *tree);
+
+/*
  * Walks the tree without recursion: the entry after d in preorder below (and with) top, gone
- * names included (inode is NULL); NULL at the end. tree_next_over passes over d's children.
+ * names included (inode is NULL); NULL at the end. tree_next_over passes over d's children;
+ * tree_next_marked does so where d has no DENTRY_BELOW.
  */
 struct dentry *tree_next(const struct dentry *top, const struct dentry *d);
 struct dentry *tree_next_over(const struct dentry *top, const struct dentry *d);
+struct dentry *tree_next_marked(const struct dentry *top, const struct dentry *d);
+
+/*
+ * Gives an inode of the tree its number on the disk, and finds an inode by it: the last that was
+ * given that number, or NULL. Numbers are dense: eight bytes are kept for each up to the highest.
+ */
+void tree_set_number(struct tree *tree, struct inode *inode, uint32_t ino);
+struct inode *tree_numbered(const struct tree *tree, uint32_t ino);
+
+/* The highest number that was given; 0: none was. */
+uint32_t tree_last_number(const struct tree *tree);
+
+/* Takes the numbers of all inodes of both states away: they are 0. */
+void tree_forget_numbers(struct tree *tree);
 
 /* The path as "a/b/c" ("" for the root); the caller frees it. */
 char *tree_path(const struct dentry *dentry) __attribute__((returns_nonnull));
@@ -183,6 +234,12 @@ void inode_set_data(struct tree *tree, struct inode *inode, struct source *sourc
 static inline bool inode_is_dir(const struct inode *inode)
 {
 	return S_ISDIR(inode->mode);
+}
+
+/* Whether it is a character or block device, which has device numbers. */
+static inline bool inode_is_device(const struct inode *inode)
+{
+	return S_ISCHR(inode->mode) || S_ISBLK(inode->mode);
 }
 
 #endif

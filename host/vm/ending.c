@@ -1,6 +1,7 @@
 #include "vm/ending.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -24,26 +25,43 @@ static const char *signal_name(int number)
 /* What the guest does, at the beginning of a sentence. */
 static const char *job_name(const struct session *session)
 {
-	return session->job->kind == VM_JOB_UNPACK ? "the unpacking of the layers" : "the script";
+	switch (session->job->kind) {
+	case VM_JOB_SCRIPT:
+		return "the script";
+	case VM_JOB_COMMAND:
+		return "the command";
+	case VM_JOB_SHELL:
+		return "the shell";
+	case VM_JOB_UNPACK:
+		break;
+	}
+	return "the unpacking of the layers";
 }
 
-int ending_status(const struct session *session)
+static int exit_status(const struct exit_report *exit)
 {
-	const struct exit_report *exit = &session->exit;
 	return exit->how == EXIT_SIGNAL ? 128 + (int)exit->code : (int)exit->code;
 }
 
-/* Shows the last lines of the guest's console, where there are any. */
+int ending_status(const struct machine *machine, const struct session *session)
+{
+	return machine->unread ? 128 + SIGPIPE : exit_status(&session->exit);
+}
+
+/* Shows the last lines of the guest's console, where there are any but its power off. */
 static void show_console(const struct machine *machine, struct report *report)
 {
 	cleanup_free char *tail = ring_tail(&machine->console_text, CONSOLE_LINES);
-	if (*tail == '\0')
-		return;
-	report_note(report, "the guest's console ends with:");
 	char *rest = tail;
-	for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n"))
-		if (*line != '\0')
-			report_note(report, "  %s", line);
+	bool first = true;
+	for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
+		if (*line == '\0' || strstr(line, "reboot: Power down") != NULL)
+			continue;
+		if (first)
+			report_note(report, "the guest's console ends with:");
+		report_note(report, "  %s", line);
+		first = false;
+	}
 }
 
 /* Whether the host's file system that the overlay is in has no room left. */
@@ -79,27 +97,49 @@ static const char *end_words(const struct exit_report *exit, char words[static E
 	return words;
 }
 
-static int judge_script(const struct session *session, const struct vm_options *options,
-	struct report *report, struct error *err)
+void ending_announce(const struct session *session)
+{
+	char words[END_WORDS_SIZE];
+	static const char follows[] = "a shell in the same guest follows; `exit` leaves it, and so "
+				      "does Ctrl-] three times";
+	if (session->exit.how == EXIT_NOT_RUN)
+		report_warning(session->report, "%s cannot be run: %s; %s", job_name(session),
+			session->words, follows);
+	else
+		report_warning(session->report, "%s %s; %s", job_name(session),
+			end_words(&session->exit, words), follows);
+}
+
+/* The program that init could not start: there is an exit status that says so. */
+static int judge_not_run(const struct session *session, struct error *err)
+{
+	error_set(err, ERROR_SCRIPT, ENOEXEC, "%s cannot be run: %s", job_name(session),
+		session->words);
+	err->status = exit_status(&session->exit);
+	return -ENOEXEC;
+}
+
+static void warn_of_memory(
+	const struct session *session, const struct vm_options *options, const char *how)
+{
+	if (session->exit.oom_kills != 0)
+		report_warning(session->report,
+			"the guest ran out of its %u MiB of memory and its kernel killed %u "
+			"processes, but %s %s; raise buildVMMemorySize (--memory)",
+			options->memory_mib, session->exit.oom_kills, job_name(session), how);
+}
+
+static int judge_script(
+	const struct session *session, const struct vm_options *options, struct error *err)
 {
 	char words[END_WORDS_SIZE];
 	const struct exit_report *exit = &session->exit;
 	const char *how = end_words(exit, words);
-	int status = ending_status(session);
-	if (exit->how == EXIT_NOT_RUN) {
-		error_set(
-			err, ERROR_SCRIPT, ENOEXEC, "the script cannot be run: %s", session->words);
-		err->status = status;
-		return -ENOEXEC;
-	}
+	int status = exit_status(exit);
+	if (exit->how == EXIT_NOT_RUN)
+		return judge_not_run(session, err);
 	if (status == 0) {
-		if (exit->oom_kills != 0)
-			report_warning(report,
-				"the guest ran out of its %u MiB of memory and its kernel killed "
-				"%u "
-				"processes, but the script ended well; raise buildVMMemorySize "
-				"(--memory)",
-				options->memory_mib, exit->oom_kills);
+		warn_of_memory(session, options, "ended well");
 		return 0;
 	}
 	if (exit->oom_kills != 0)
@@ -113,6 +153,20 @@ static int judge_script(const struct session *session, const struct vm_options *
 	error_set(err, ERROR_SCRIPT, ECANCELED, "the script %s", how);
 	err->status = status;
 	return -ECANCELED;
+}
+
+/* A command or a shell: what it comes to is for its user to say, and no error. */
+static int judge_session(
+	const struct session *session, const struct vm_options *options, struct error *err)
+{
+	if (session->exit.how == EXIT_NOT_RUN)
+		return judge_not_run(session, err);
+	warn_of_memory(session, options, "went on to its end");
+	if (session->exit.flags & EXIT_FLAG_DISK_FULL)
+		report_warning(session->report,
+			"the guest's disk was full before %s ended; raise diskSize (--disk-size)",
+			job_name(session));
+	return 0;
 }
 
 static int judge_unpacking(
@@ -146,33 +200,53 @@ static int judge_unpacking(
 		end_words(exit, words), colon, session->words);
 }
 
-static int judge_job(const struct session *session, const struct vm_options *options,
-	struct report *report, struct error *err)
+static int judge_job(
+	const struct session *session, const struct vm_options *options, struct error *err)
 {
 	switch (session->job->kind) {
 	case VM_JOB_SCRIPT:
-		break;
+		return judge_script(session, options, err);
+	case VM_JOB_COMMAND:
+	case VM_JOB_SHELL:
+		return judge_session(session, options, err);
 	case VM_JOB_UNPACK:
-		return judge_unpacking(session, options, err);
+		break;
 	}
-	return judge_script(session, options, report, err);
+	return judge_unpacking(session, options, err);
+}
+
+/* When the guest ended, as the end of a sentence. */
+static const char *when_words(const struct session *session, char words[static END_WORDS_SIZE])
+{
+	bool unpacks = session->job->kind == VM_JOB_UNPACK;
+	switch (session->stage) {
+	case SESSION_BOOTING:
+	case SESSION_WAKING:
+		return "while it booted";
+	case SESSION_STARTING:
+		if (unpacks)
+			return "before it unpacked the layers";
+		snprintf(words, END_WORDS_SIZE, "before %s's start", job_name(session));
+		return words;
+	case SESSION_RUNNING:
+		if (unpacks)
+			return "while it unpacked the layers";
+		snprintf(words, END_WORDS_SIZE, "while %s ran", job_name(session));
+		return words;
+	case SESSION_ENDING:
+		return "before its disk was unmounted";
+	case SESSION_OVER:
+		break;
+	}
+	return "after its last frame";
 }
 
 /* The guest ended before its init was done, and QEMU is well: the console tells why. */
 static int judge_guest_end(const struct machine *machine, const struct session *session,
 	const struct vm_options *options, struct report *report, struct error *err)
 {
-	const char *when[] = {
-		[SESSION_BOOTING] = "while it booted",
-		[SESSION_STARTING] = "before the script's start",
-		[SESSION_RUNNING] = "while the script ran",
-		[SESSION_ENDING] = "before its disk was unmounted",
-		[SESSION_OVER] = "after its last frame",
-	};
-	if (session->job->kind == VM_JOB_UNPACK) {
-		when[SESSION_STARTING] = "before it unpacked the layers";
-		when[SESSION_RUNNING] = "while it unpacked the layers";
-	}
+	char words[END_WORDS_SIZE];
+	const char *when = when_words(session, words);
 	show_console(machine, report);
 	cleanup_free char *panic = ring_find(&machine->console_text, "Kernel panic - ");
 	cleanup_free char *init = ring_find(&machine->console_text, "layervm init: ");
@@ -180,20 +254,19 @@ static int judge_guest_end(const struct machine *machine, const struct session *
 		return error_set(err, ERROR_MEMORY, ENOMEM,
 			"the guest ran out of its %u MiB of memory %s (%s); raise "
 			"buildVMMemorySize (--memory)",
-			options->memory_mib, when[session->stage], panic);
-	if (session->stage == SESSION_BOOTING && options->memory_mib < MEMORY_LEAST_MIB)
+			options->memory_mib, when, panic);
+	if (session->stage <= SESSION_WAKING && options->memory_mib < MEMORY_LEAST_MIB)
 		return error_set(err, ERROR_MEMORY, ENOMEM,
 			"the guest did not come up with %u MiB of memory, it needs %d; raise "
 			"buildVMMemorySize (--memory)",
 			options->memory_mib, MEMORY_LEAST_MIB);
 	if (panic != NULL)
-		return error_set(err, ERROR_GUEST, EIO, "the guest's kernel gave up %s: %s",
-			when[session->stage], panic);
-	if (session->stage == SESSION_BOOTING && init != NULL)
+		return error_set(
+			err, ERROR_GUEST, EIO, "the guest's kernel gave up %s: %s", when, panic);
+	if (session->stage <= SESSION_WAKING && init != NULL)
 		return error_set(err, ERROR_GUEST, EIO, "the guest did not come up: %s",
 			init + strlen("layervm init: "));
-	return error_set(err, ERROR_GUEST, EIO, "the guest was switched off or reset %s",
-		when[session->stage]);
+	return error_set(err, ERROR_GUEST, EIO, "the guest was switched off or reset %s", when);
 }
 
 static int judge_qemu_death(const struct machine *machine, struct error *err)
@@ -212,12 +285,16 @@ static int judge_qemu_death(const struct machine *machine, struct error *err)
 		WEXITSTATUS(status), colon, messages);
 }
 
-static int judge_timeout(
-	const struct session *session, const struct vm_options *options, struct error *err)
+static int judge_timeout(const struct machine *machine, const struct session *session,
+	const struct vm_options *options, struct error *err)
 {
+	const char *what = job_name(session);
+	if (machine->stop_stage < SESSION_RUNNING)
+		what = "the guest's start";
+	else if (machine->stop_stage > SESSION_RUNNING)
+		what = "the unmounting of the guest's disk";
 	return error_set(err, ERROR_TIMEOUT, ETIMEDOUT,
-		"%s was not done after the %u seconds of the time limit (--timeout)",
-		session->stage < SESSION_RUNNING ? "the guest's start" : job_name(session),
+		"%s was not done after the %u seconds of the time limit (--timeout)", what,
 		options->timeout);
 }
 
@@ -228,7 +305,7 @@ static int judge_stop(const struct machine *machine, const struct session *sessi
 	case STOP_INTERRUPT:
 		return interrupt_check(err);
 	case STOP_TIMEOUT:
-		return judge_timeout(session, options, err);
+		return judge_timeout(machine, session, options, err);
 	case STOP_BOOT:
 		show_console(machine, report);
 		return error_set(err, ERROR_GUEST, ETIMEDOUT,
@@ -241,15 +318,45 @@ static int judge_stop(const struct machine *machine, const struct session *sessi
 	case STOP_FAULT:
 		*err = machine->fault;
 		return -EPROTO;
+	case STOP_ESCAPE:
+		error_set(err, ERROR_INTERRUPTED, EINTR,
+			"left by the escape; what was done in the guest is gone");
+		err->status = SIGINT;
+		return -EINTR;
+	case STOP_UNREAD:
+		error_set(err, ERROR_SCRIPT, EPIPE,
+			"%s did not end in %d seconds after the reader of its output was gone",
+			job_name(session), MACHINE_GRACE_SECONDS);
+		err->status = 128 + SIGPIPE;
+		return -EPIPE;
 	case STOP_NONE:
 		break;
 	}
 	return 0;
 }
 
+/*
+ * The disk was not unmounted cleanly. What a script failed with comes first: its disk is thrown
+ * away. But where the host's disk is full, that is why.
+ */
+static int judge_job_and_disk(const struct machine *machine, const struct session *session,
+	const struct vm_options *options, struct report *report, struct error *err)
+{
+	bool failed = session->job->kind == VM_JOB_SCRIPT && exit_status(&session->exit) != 0;
+	if (!failed || host_full(options))
+		return judge_disk(machine, session->disk, options, report, err);
+	report_warning(report, "the guest: %s", session->disk);
+	return judge_job(session, options, err);
+}
+
 int ending_judge(const struct machine *machine, const struct session *session,
 	const struct vm_options *options, struct report *report, struct error *err)
 {
+	/* The job failed already, and the one that looks at what it left changes nothing of that.
+	 */
+	if (session->current != session->job && session->stage > SESSION_WAKING &&
+		machine->stop != STOP_INTERRUPT)
+		return judge_job(session, options, err);
 	if (machine->stop != STOP_NONE)
 		return judge_stop(machine, session, options, report, err);
 	if (session->failed)
@@ -258,7 +365,7 @@ int ending_judge(const struct machine *machine, const struct session *session,
 		return judge_qemu_death(machine, err);
 	if (session->stage != SESSION_OVER)
 		return judge_guest_end(machine, session, options, report, err);
-	if (session->disk[0] != '\0')
-		return judge_disk(machine, session->disk, options, report, err);
-	return judge_job(session, options, report, err);
+	if (session->disk[0] == '\0')
+		return judge_job(session, options, err);
+	return judge_job_and_disk(machine, session, options, report, err);
 }

@@ -8,17 +8,22 @@
 #include <sys/stat.h>
 
 #include "support/memory.h"
+#include "vm/process.h"
 #include "vm/qemu_args.h"
 
-_Static_assert(QEMU_FD_FURTHER + VM_FURTHER_MAX <= PROCESS_FDS_MAX, "QEMU's descriptors");
+/* A machine's state without its memory takes less than half a megabyte. */
+#define STATE_MAX (64u << 20)
+
+_Static_assert(QEMU_FD_COUNT <= PROCESS_FDS_MAX, "QEMU's descriptors");
 
 struct machine *machine_new(void)
 {
 	struct machine *machine = xcalloc(1, sizeof(*machine));
-	machine->process = PROCESS_NONE;
+	machine->qemu = CHILD_NONE;
 	machine->channel = -1;
 	machine->console = -1;
 	machine->messages = -1;
+	machine->qmp.fd = -1;
 	return machine;
 }
 
@@ -26,10 +31,11 @@ void machine_free(struct machine *machine)
 {
 	if (machine == NULL)
 		return;
-	process_kill(&machine->process);
+	child_kill(&machine->qemu);
 	cleanup_close_fn(&machine->channel);
 	cleanup_close_fn(&machine->console);
 	cleanup_close_fn(&machine->messages);
+	qmp_free(&machine->qmp);
 	free(machine);
 }
 
@@ -73,50 +79,100 @@ static int open_read_only(struct disk_fds *disks, int fd, struct error *err)
 	return 0;
 }
 
-/* Opens the disks that the guest reads only; the base is the first. */
+/* Opens the disks that the guest only reads itself; the base is the first. */
 static int open_disks(const struct vm_options *options, struct disk_fds *disks, struct error *err)
 {
 	int r = open_read_only(disks, options->disk_fd, err);
-	for (size_t i = 0; r == 0 && i < options->further_count; i++)
-		r = open_read_only(disks, options->further[i], err);
+	for (size_t i = 0; r == 0 && i < options->further_count; i++) {
+		if (!options->further[i].writable)
+			r = open_read_only(disks, options->further[i].fd, err);
+	}
 	return r;
 }
 
 /* What a qcow2 file of 4 KiB clusters can take: the disk, and 10 bytes of tables for a cluster. */
-static int overlay_limit(int disk_fd, uint64_t *limit, struct error *err)
+static uint64_t overlay_limit(uint64_t size)
+{
+	uint64_t limit;
+	return __builtin_add_overflow(size, size / 64 + (16u << 20), &limit) ? UINT64_MAX : limit;
+}
+
+static int disk_size(int fd, uint64_t *size, struct error *err)
 {
 	struct stat st;
-	if (fstat(disk_fd, &st) < 0)
-		return error_set_errno(err, ERROR_INTERNAL, "the base disk cannot be looked at");
-	uint64_t size = st.st_size > 0 ? (uint64_t)st.st_size : 0;
-	if (__builtin_add_overflow(size, size / 64 + (16u << 20), limit))
-		*limit = UINT64_MAX;
+	if (fstat(fd, &st) < 0)
+		return error_set_errno(err, ERROR_INTERNAL, "a disk cannot be looked at");
+	*size = st.st_size > 0 ? (uint64_t)st.st_size : 0;
 	return 0;
 }
 
+/* The longest that a file of QEMU's may become. */
+static int file_limit(const struct vm_options *options, uint64_t *limit, struct error *err)
+{
+	uint64_t size = options->disk_size;
+	int r = size == 0 ? disk_size(options->disk_fd, &size, err) : 0;
+	*limit = overlay_limit(size);
+	for (size_t i = 0; r == 0 && i < options->further_count; i++) {
+		if (!options->further[i].writable && options->further[i].overlay_fd < 0)
+			continue;
+		r = disk_size(options->further[i].fd, &size, err);
+		if (overlay_limit(size) > *limit)
+			*limit = overlay_limit(size);
+	}
+	return r;
+}
+
+int machine_limit_files(
+	const struct machine *machine, const struct vm_options *options, struct error *err)
+{
+	uint64_t limit;
+	int r = file_limit(options, &limit, err);
+	return r < 0 ? r : process_limit_files(&machine->qemu, limit, err);
+}
+
+/* Disks, their overlays and the network at their numbers. */
+static void place_disks(const struct vm_options *options, const struct disk_fds *disks, int *fds)
+{
+	size_t opened = 1;
+	fds[QEMU_FD_DISK] = disks->fds[0];
+	fds[QEMU_FD_OVERLAY] = options->overlay_fd;
+	for (size_t i = 0; i < options->further_count; i++) {
+		const struct vm_disk *disk = &options->further[i];
+		fds[QEMU_FD_FURTHER + i] = disk->writable ? disk->fd : disks->fds[opened++];
+		if (disk->overlay_fd >= 0)
+			fds[QEMU_FD_FURTHER_OVERLAY + i] = disk->overlay_fd;
+	}
+	if (options->network != NULL)
+		fds[QEMU_FD_NETWORK] = options->network->fd;
+}
+
 int machine_start(struct machine *machine, const struct vm_options *options, enum vm_accel accel,
-	struct error *err)
+	enum qemu_start start, int memory, struct error *err)
 {
 	cleanup_qemu_args struct qemu_args args = {0};
 	cleanup_close int channel = -1;
 	cleanup_close int console = -1;
 	cleanup_close int messages = -1;
+	cleanup_close int control = -1;
 	__attribute__((cleanup(disk_fds_close))) struct disk_fds disks = {.count = 0};
 	machine->boot_seconds =
 		accel == VM_ACCEL_KVM ? MACHINE_BOOT_SECONDS_KVM : MACHINE_BOOT_SECONDS_TCG;
 	cleanup_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0)
 		return error_set_errno(err, ERROR_INTERNAL, "/dev/null: cannot be opened");
-	int r = qemu_args_make(&args, options, accel, err);
+	int r = qemu_args_make(&args, options, accel, start, err);
 	if (r == 0)
 		r = make_pair(&machine->channel, &channel, err);
 	if (r == 0)
 		r = make_pair(&machine->console, &console, err);
 	if (r == 0)
 		r = make_pair(&machine->messages, &messages, err);
+	if (r == 0 && start != QEMU_BOOT)
+		r = make_pair(&machine->qmp.fd, &control, err);
 	if (r < 0)
 		return r;
-	r = open_disks(options, &disks, err);
+	if (start != QEMU_SAVE)
+		r = open_disks(options, &disks, err);
 	if (r < 0)
 		return r;
 	struct process_options process = {
@@ -129,15 +185,23 @@ int machine_start(struct machine *machine, const struct vm_options *options, enu
 				[STDERR_FILENO] = messages,
 				[QEMU_FD_CHANNEL] = channel,
 				[QEMU_FD_CONSOLE] = console,
-				[QEMU_FD_DISK] = disks.fds[0],
-				[QEMU_FD_OVERLAY] = options->overlay_fd,
 			},
-		.fd_count = QEMU_FD_FURTHER + options->further_count,
+		.fd_count = QEMU_FD_COUNT,
+		.file_limit = STATE_MAX,
+		.readable = {options->kernel, options->initrd},
 	};
-	memcpy(&process.fds[QEMU_FD_FURTHER], &disks.fds[1],
-		options->further_count * sizeof(process.fds[0]));
-	r = overlay_limit(options->disk_fd, &process.file_limit, err);
+	for (size_t i = QEMU_FD_CONSOLE + 1; i < QEMU_FD_COUNT; i++)
+		process.fds[i] = null;
+	if (start != QEMU_BOOT) {
+		process.fds[QEMU_FD_CONTROL] = control;
+		process.fds[QEMU_FD_MEMORY] = memory;
+		process.memory_fd = memory;
+	}
+	if (start != QEMU_SAVE) {
+		place_disks(options, &disks, process.fds);
+		r = file_limit(options, &process.file_limit, err);
+	}
 	if (r < 0)
 		return r;
-	return process_start(&process, &machine->process, err);
+	return process_start(&process, &machine->qemu, err);
 }

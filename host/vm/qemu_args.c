@@ -44,11 +44,26 @@ static void add(struct qemu_args *args, const char *text)
 	give(args, xstrdup(text));
 }
 
-static void add_machine(
-	struct qemu_args *args, const struct vm_options *options, enum vm_accel accel)
+#define MACHINE "q35,usb=off,vmport=off,sata=off,smbus=off,hpet=off"
+
+/*
+ * The guest's memory is a file. Where it is restored all that is written stays in a copy, page by
+ * page: what nobody writes is shared by all guests of a template.
+ */
+static void add_memory(
+	struct qemu_args *args, const struct vm_options *options, enum qemu_start start)
+{
+	add(args, "-object");
+	give(args, xasprintf("memory-backend-file,id=memory,mem-path=/proc/self/fd/%d,size=%uM,"
+			     "share=%s",
+			   QEMU_FD_MEMORY, options->memory_mib, start == QEMU_SAVE ? "on" : "off"));
+}
+
+static void add_machine(struct qemu_args *args, const struct vm_options *options,
+	enum vm_accel accel, enum qemu_start start)
 {
 	add(args, "-machine");
-	add(args, "q35,usb=off,vmport=off,sata=off,smbus=off,hpet=off");
+	add(args, start == QEMU_BOOT ? MACHINE : MACHINE ",memory-backend=memory");
 	add(args, "-accel");
 	add(args, accel == VM_ACCEL_KVM ? "kvm" : "tcg,thread=multi");
 	add(args, "-cpu");
@@ -57,6 +72,13 @@ static void add_machine(
 	give(args, xasprintf("%u", options->cpus));
 	add(args, "-m");
 	give(args, xasprintf("%uM", options->memory_mib));
+	if (start != QEMU_BOOT)
+		add_memory(args, options, start);
+	if (start == QEMU_RESTORE) {
+		add(args, "-incoming");
+		add(args, "defer");
+		return;
+	}
 	add(args, "-kernel");
 	add(args, options->kernel);
 	add(args, "-initrd");
@@ -75,33 +97,66 @@ static void add_file(struct qemu_args *args, int fd, const char *name, const cha
 			   fd, access));
 }
 
+static void add_disk_device(struct qemu_args *args)
+{
+	add(args, "-device");
+	add(args, "virtio-blk-pci,drive=disk,disable-legacy=on,rerror=report,werror=report");
+}
+
 /*
  * Flushes of the guest do not reach the host's disk: after a crash of the host the overlay is
  * worth nothing anyway. Errors of the host's disk reach the guest, whose init reports them.
  */
-static void add_disk(struct qemu_args *args)
+static void add_disk(struct qemu_args *args, enum qemu_start start)
 {
+	if (start == QEMU_SAVE) {
+		add(args, "-blockdev");
+		give(args, xasprintf("driver=null-co,node-name=disk,read-zeroes=on,size=%llu",
+				   (unsigned long long)VM_DISK_SIZE));
+		add_disk_device(args);
+		return;
+	}
 	add_file(args, QEMU_FD_DISK, "base-file", "read-only=on");
 	add_file(args, QEMU_FD_OVERLAY, "overlay-file", "read-only=off,cache.no-flush=on");
 	add(args, "-blockdev");
 	add(args, "driver=raw,node-name=base,file=base-file,read-only=on");
 	add(args, "-blockdev");
 	add(args, "driver=qcow2,node-name=disk,file=overlay-file,backing=base,discard=ignore");
-	add(args, "-device");
-	add(args, "virtio-blk-pci,drive=disk,disable-legacy=on,rerror=report,werror=report");
+	add_disk_device(args);
 }
 
-static void add_further_disks(struct qemu_args *args, size_t count)
+/* A disk that is read only, one whose writes go to an overlay, or one that is kept. */
+static void add_further_disk(struct qemu_args *args, const struct vm_disk *disk, size_t i)
 {
-	for (size_t i = 0; i < count; i++) {
-		cleanup_free char *file = xasprintf("further-file-%zu", i);
-		add_file(args, QEMU_FD_FURTHER + (int)i, file, "read-only=on");
+	const char *access = disk->writable ? "read-only=off" : "read-only=on";
+	cleanup_free char *file = xasprintf("further-file-%zu", i);
+	cleanup_free char *raw =
+		xasprintf(disk->overlay_fd >= 0 ? "further-base-%zu" : "further-%zu", i);
+	add_file(args, QEMU_FD_FURTHER + (int)i, file, access);
+	add(args, "-blockdev");
+	give(args, xasprintf("driver=raw,node-name=%s,file=%s,%s", raw, file, access));
+	if (disk->overlay_fd >= 0) {
+		cleanup_free char *overlay = xasprintf("further-overlay-%zu", i);
+		add_file(args, QEMU_FD_FURTHER_OVERLAY + (int)i, overlay,
+			"read-only=off,cache.no-flush=on");
 		add(args, "-blockdev");
-		give(args, xasprintf("driver=raw,node-name=further-%zu,file=%s,read-only=on", i,
-				   file));
-		add(args, "-device");
-		give(args, xasprintf("virtio-blk-pci,drive=further-%zu,disable-legacy=on", i));
+		give(args, xasprintf("driver=qcow2,node-name=further-%zu,file=%s,backing=%s,"
+				     "discard=ignore",
+				   i, overlay, raw));
 	}
+	add(args, "-device");
+	give(args, xasprintf("virtio-blk-pci,drive=further-%zu,disable-legacy=on,rerror=report,"
+			     "werror=report",
+			   i));
+}
+
+/* Packets go over a socket that is inherited; the guest needs no boot ROM of the device's. */
+static void add_network(struct qemu_args *args)
+{
+	add(args, "-netdev");
+	give(args, xasprintf("stream,id=net,server=off,addr.type=fd,addr.str=%d", QEMU_FD_NETWORK));
+	add(args, "-device");
+	add(args, "virtio-net-pci,netdev=net,mac=" QEMU_MAC ",disable-legacy=on,romfile=");
 }
 
 static void add_channels(struct qemu_args *args)
@@ -118,8 +173,16 @@ static void add_channels(struct qemu_args *args)
 	add(args, "virtserialport,chardev=channel,name=" PROTOCOL_PORT);
 }
 
+static void add_control(struct qemu_args *args)
+{
+	add(args, "-chardev");
+	give(args, xasprintf("socket,id=control,fd=%d", QEMU_FD_CONTROL));
+	add(args, "-mon");
+	add(args, "chardev=control,mode=control");
+}
+
 int qemu_args_make(struct qemu_args *args, const struct vm_options *options, enum vm_accel accel,
-	struct error *err)
+	enum qemu_start start, struct error *err)
 {
 	*args = (struct qemu_args){0};
 	if (options->memory_mib == 0 || options->cpus == 0)
@@ -133,13 +196,18 @@ int qemu_args_make(struct qemu_args *args, const struct vm_options *options, enu
 	add(args, options->qemu);
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
 		add(args, fixed[i]);
-	add_machine(args, options, accel);
+	add_machine(args, options, accel, start);
+	if (start != QEMU_BOOT)
+		add_control(args);
 	/* The guest names a port after its device's place: DEVICE_CHANNEL in guest-init/devices.h.
 	 */
 	add_channels(args);
 	/* It names disks by their order: DEVICE_DISK is the first. */
-	add_disk(args);
-	add_further_disks(args, options->further_count);
+	add_disk(args, start);
+	for (size_t i = 0; i < options->further_count; i++)
+		add_further_disk(args, &options->further[i], i);
+	if (options->network != NULL)
+		add_network(args);
 	args->argv = array_grow(args->argv, args->count, &args->capacity, sizeof(*args->argv));
 	args->argv[args->count] = NULL;
 	return 0;

@@ -13,13 +13,30 @@ enum qemu_fd {
 	QEMU_FD_CONSOLE = 4, /* socket: the guest's serial port */
 	QEMU_FD_DISK = 5,    /* the base, for reading only */
 	QEMU_FD_OVERLAY = 6, /* the overlay, for reading and writing */
-	QEMU_FD_FURTHER = 7, /* the first of the further disks, for reading only */
+	QEMU_FD_FURTHER = 7, /* the first of the further disks, for reading only or for both */
+	/* The first of their overlays, each where its disk has one. */
+	QEMU_FD_FURTHER_OVERLAY = QEMU_FD_FURTHER + VM_FURTHER_MAX,
+	QEMU_FD_NETWORK = QEMU_FD_FURTHER_OVERLAY + VM_FURTHER_MAX, /* stream of packets */
+	QEMU_FD_CONTROL,                                            /* socket: QMP, see qmp.h */
+	QEMU_FD_MEMORY, /* the guest's memory as a file */
+	QEMU_FD_COUNT,
 };
+
+/* The MAC address of the guest's network interface, which nobody else sees. */
+#define QEMU_MAC "52:54:00:12:34:56"
+#define QEMU_MAC_BYTES 0x52, 0x54, 0x00, 0x12, 0x34, 0x56
 
 struct qemu_args {
 	char **argv; /* NULL at the end */
 	size_t count;
 	size_t capacity;
+};
+
+/* Where the guest begins. */
+enum qemu_start {
+	QEMU_BOOT,    /* the kernel boots */
+	QEMU_SAVE,    /* it boots from a disk of zeros, to be saved: its memory is the file */
+	QEMU_RESTORE, /* it goes on from what was saved, in a copy of the file's memory */
 };
 
 /*
@@ -28,7 +45,7 @@ struct qemu_args {
  * caller frees the result with qemu_args_free.
  */
 int qemu_args_make(struct qemu_args *args, const struct vm_options *options, enum vm_accel accel,
-	struct error *err);
+	enum qemu_start start, struct error *err);
 
 /* Frees the arguments; an empty struct is allowed. */
 void qemu_args_free(struct qemu_args *args);

@@ -2,19 +2,14 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/random.h>
-
-#include "support/memory.h"
-
-#define ENTROPY_SIZE 64
-#define ENV_ENTRY_MAX 131071u /* execve(2): MAX_ARG_STRLEN without the NUL */
-#define PATH_LENGTH_MAX 4095u
 
 static const char *stage_name(enum session_stage stage)
 {
 	switch (stage) {
 	case SESSION_BOOTING:
 		return "while it boots";
+	case SESSION_WAKING:
+		return "before it is awake";
 	case SESSION_STARTING:
 		return "before the job's start";
 	case SESSION_RUNNING:
@@ -27,68 +22,72 @@ static const char *stage_name(enum session_stage stage)
 	return "at no time";
 }
 
-int session_check_job(const struct vm_job *job, struct error *err)
+static void wipe(struct buffer *bytes)
 {
-	if (job->kind != VM_JOB_SCRIPT)
+	if (bytes->data != NULL)
+		explicit_bzero(bytes->data, bytes->capacity);
+	buffer_free(bytes);
+}
+
+void session_sent(struct session *session, size_t len)
+{
+	buffer_consume(&session->to, len);
+	if (session->to.len == 0)
+		wipe(&session->to);
+}
+
+static bool runs(const struct session *session)
+{
+	return session->stage == SESSION_RUNNING;
+}
+
+bool session_has_terminal(const struct session *session)
+{
+	return runs(session) && session->current->streams != NULL &&
+	       session->current->streams->terminal != NULL;
+}
+
+static bool has_input(const struct session *session)
+{
+	const struct vm_streams *streams = session->current->streams;
+	return streams != NULL && (streams->terminal != NULL || streams->in >= 0);
+}
+
+size_t session_room(const struct session *session)
+{
+	if (!runs(session) || !has_input(session) || session->input_ended)
 		return 0;
-	for (size_t i = 0; job->env[i] != NULL; i++) {
-		size_t key = strcspn(job->env[i], "=");
-		if (key == 0 || job->env[i][key] != '=')
-			return error_set(err, ERROR_SPEC, EINVAL,
-				"environment: \"%.80s\" is not KEY=VALUE", job->env[i]);
-		if (strlen(job->env[i]) > ENV_ENTRY_MAX)
-			return error_set(err, ERROR_SPEC, E2BIG,
-				"environment: %.*s has %zu bytes, Linux takes at most %u",
-				(int)(key < 80 ? key : 80), job->env[i], strlen(job->env[i]),
-				ENV_ENTRY_MAX);
-	}
-	if (job->cwd[0] != '/' || strlen(job->cwd) > PATH_LENGTH_MAX)
-		return error_set(err, ERROR_SPEC, EINVAL,
-			"working directory \"%.80s\": an absolute path of at most %u bytes is "
-			"expected",
-			job->cwd, PATH_LENGTH_MAX);
-	return 0;
+	return STDIN_WINDOW - session->under_way;
 }
 
-static void put_frame(
-	struct session *session, enum frame_type type, const void *payload, size_t len)
+void session_input(struct session *session, const void *data, size_t len)
 {
-	uint8_t header[FRAME_HEADER_SIZE];
-	frame_header_put(header, type, (uint32_t)len);
-	buffer_add(&session->to, header, sizeof(header));
-	buffer_add(&session->to, payload, len);
+	if (len == 0)
+		session->input_ended = true;
+	session->under_way += len;
+	request_put(&session->to, FRAME_STDIN, data, len);
 }
 
-static void put_script(struct session *session)
+void session_resize(struct session *session, uint32_t rows, uint32_t columns)
 {
-	const struct vm_job *job = session->job;
-	put_frame(session, FRAME_CWD, job->cwd, strlen(job->cwd));
-	for (size_t i = 0; job->env[i] != NULL; i++)
-		put_frame(session, FRAME_ENV, job->env[i], strlen(job->env[i]));
-	for (size_t done = 0; done < job->script_len;) {
-		size_t part = job->script_len - done;
-		if (part > FRAME_MAX)
-			part = FRAME_MAX;
-		put_frame(session, FRAME_SCRIPT, (const char *)job->script + done, part);
-		done += part;
-	}
+	session->files.rows = rows;
+	session->files.columns = columns;
+	if (session_has_terminal(session))
+		request_put_size(&session->to, FRAME_WINSIZE, rows, columns);
 }
 
-static int put_job(struct session *session, struct error *err)
+/* Output for the report, which is bounded, since all of it may be kept. */
+static int log_output(struct session *session, bool from_stderr, const uint8_t *data, size_t len,
+	struct error *err)
 {
-	uint8_t entropy[ENTROPY_SIZE];
-	if (getrandom(entropy, sizeof(entropy), 0) != (ssize_t)sizeof(entropy))
-		return error_set_errno(err, ERROR_INTERNAL, "cannot get random bytes");
-	put_frame(session, FRAME_ENTROPY, entropy, sizeof(entropy));
-	switch (session->job->kind) {
-	case VM_JOB_SCRIPT:
-		put_script(session);
-		break;
-	case VM_JOB_UNPACK:
-		put_frame(session, FRAME_UNPACK, NULL, 0);
-		break;
-	}
-	put_frame(session, FRAME_START, NULL, 0);
+	uint64_t limit = session->options->log_limit;
+	session->logged += len;
+	if (limit != 0 && session->logged > limit)
+		return error_set(err, ERROR_LIMIT, EFBIG,
+			"the script wrote more than the %llu bytes of output that are accepted; "
+			"have it write to a file or /dev/null",
+			(unsigned long long)limit);
+	report_output(session->report, from_stderr, data, len);
 	return 0;
 }
 
@@ -99,14 +98,22 @@ static int take_output(struct session *session, bool from_stderr, const uint8_t 
 	if (len == 0)
 		return error_set(err, ERROR_GUEST, EPROTO,
 			"the guest sent an empty piece of output, which its init never does");
-	session->logged += len;
-	if (session->log_limit != 0 && session->logged > session->log_limit)
-		return error_set(err, ERROR_LIMIT, EFBIG,
-			"the script wrote more than the %llu bytes of output that are accepted; "
-			"have "
-			"it write to a file or /dev/null",
-			(unsigned long long)session->log_limit);
-	report_output(session->report, from_stderr, data, len);
+	if (session->current->streams == NULL)
+		return log_output(session, from_stderr, data, len, err);
+	bool second = from_stderr && !session->files.one_output;
+	buffer_add(second ? &session->err : &session->out, data, len);
+	return 0;
+}
+
+static int take_taken(struct session *session, const uint8_t *data, size_t len, struct error *err)
+{
+	uint32_t taken = len == 4 ? protocol_get_u32(data) : 0;
+	if (taken == 0 || taken > session->under_way)
+		return error_set(err, ERROR_GUEST, EPROTO,
+			"the guest says that its job took %u bytes of input, where %zu are under "
+			"way",
+			taken, session->under_way);
+	session->under_way -= taken;
 	return 0;
 }
 
@@ -132,6 +139,44 @@ static int take_reason(struct session *session, const uint8_t *data, size_t len,
 	return take_words(session->words, data, len, err);
 }
 
+static bool exit_sound(const struct exit_report *exit, bool started)
+{
+	switch (exit->how) {
+	case EXIT_STATUS:
+		return started && exit->code <= 255;
+	case EXIT_SIGNAL:
+		return started && exit->code >= 1 && exit->code <= 64;
+	case EXIT_NOT_RUN:
+		return !started && (exit->code == 126 || exit->code == 127);
+	default:
+		return false;
+	}
+}
+
+static void give_job(struct session *session, const struct vm_job *job)
+{
+	session->current = job;
+	session->stage = SESSION_STARTING;
+	session->under_way = 0;
+	session->input_ended = false;
+	request_put_job(&session->to, job, &session->files);
+}
+
+/* The run's own job is judged by its end; the one after it can only fail to come about. */
+static int keep_end(struct session *session, const struct exit_report *exit, const uint8_t *words,
+	size_t len, struct error *err)
+{
+	char other[FRAME_TEXT_MAX + 1] = "";
+	if (session->current == session->job) {
+		session->exit = *exit;
+		return take_words(session->words, words, len, err);
+	}
+	int r = take_words(other, words, len, err);
+	if (r == 0 && exit->how == EXIT_NOT_RUN)
+		report_warning(session->report, "there is no shell to look around with: %s", other);
+	return r;
+}
+
 static int take_exit(struct session *session, const uint8_t *data, size_t len, struct error *err)
 {
 	if (len < EXIT_REPORT_SIZE)
@@ -140,28 +185,52 @@ static int take_exit(struct session *session, const uint8_t *data, size_t len, s
 			"expected",
 			len, EXIT_REPORT_SIZE);
 	struct exit_report exit = exit_report_get(data);
-	bool started = session->stage == SESSION_RUNNING;
-	bool sound = false;
-	switch (exit.how) {
-	case EXIT_STATUS:
-		sound = started && exit.code <= 255;
-		break;
-	case EXIT_SIGNAL:
-		sound = started && exit.code >= 1 && exit.code <= 64;
-		break;
-	case EXIT_NOT_RUN:
-		sound = !started && (exit.code == 126 || exit.code == 127);
-		break;
-	default:
-		break;
-	}
-	if (!sound)
+	if (!exit_sound(&exit, runs(session)))
 		return error_set(err, ERROR_GUEST, EPROTO,
 			"the guest's report of the job's end makes no sense: kind %u, code %u",
 			exit.how, exit.code);
-	session->exit = exit;
+	int r = keep_end(session, &exit, data + EXIT_REPORT_SIZE, len - EXIT_REPORT_SIZE, err);
+	if (r < 0)
+		return r;
+	bool well = exit.how == EXIT_STATUS && exit.code == 0;
+	if (session->current->on_failure != NULL && !well && !session->terminated) {
+		give_job(session, session->current->on_failure);
+		return 0;
+	}
 	session->stage = SESSION_ENDING;
-	return take_words(session->words, data + EXIT_REPORT_SIZE, len - EXIT_REPORT_SIZE, err);
+	request_put(&session->to, FRAME_FINISH, NULL, 0);
+	return 0;
+}
+
+void session_resume(struct session *session)
+{
+	session->stage = SESSION_WAKING;
+	request_put(&session->to, FRAME_WAKE, NULL, 0);
+}
+
+static int take_awake(struct session *session, struct error *err)
+{
+	int r = request_put_setup(&session->to, session->options, err);
+	if (r < 0)
+		return r;
+	give_job(session, session->job);
+	return 0;
+}
+
+/* Whether the job that runs has such an output. */
+static bool may_write(const struct session *session, bool to_stderr)
+{
+	if (session->current->kind == VM_JOB_UNPACK)
+		return to_stderr;
+	return !to_stderr || !session_has_terminal(session);
+}
+
+static int take_piece(struct session *session, bool from_stderr, const uint8_t *data, size_t len,
+	struct error *err)
+{
+	if (session->current->kind == VM_JOB_UNPACK)
+		return take_reason(session, data, len, err);
+	return take_output(session, from_stderr, data, len, err);
 }
 
 static int take_failure(struct session *session, const uint8_t *data, size_t len, struct error *err)
@@ -174,7 +243,7 @@ static int take_failure(struct session *session, const uint8_t *data, size_t len
 static int take_bye(struct session *session, const uint8_t *data, size_t len, struct error *err)
 {
 	session->stage = SESSION_OVER;
-	put_frame(session, FRAME_RELEASE, NULL, 0);
+	request_put(&session->to, FRAME_RELEASE, NULL, 0);
 	return take_words(session->disk, data, len, err);
 }
 
@@ -186,22 +255,28 @@ static int take_frame(
 	case FRAME_HELLO:
 		if (stage != SESSION_BOOTING)
 			break;
-		session->stage = SESSION_STARTING;
-		return put_job(session, err);
+		session_resume(session);
+		return 0;
+	case FRAME_AWAKE:
+		if (stage != SESSION_WAKING || len != 0)
+			break;
+		return take_awake(session, err);
 	case FRAME_STARTED:
 		if (stage != SESSION_STARTING || len != 0)
 			break;
 		session->stage = SESSION_RUNNING;
+		if (session->terminated)
+			request_put(&session->to, FRAME_TERMINATE, NULL, 0);
 		return 0;
 	case FRAME_STDOUT:
 	case FRAME_STDERR:
-		if (stage != SESSION_RUNNING)
+		if (stage != SESSION_RUNNING || !may_write(session, type == FRAME_STDERR))
 			break;
-		if (session->job->kind == VM_JOB_UNPACK && type == FRAME_STDOUT)
+		return take_piece(session, type == FRAME_STDERR, data, len, err);
+	case FRAME_TAKEN:
+		if (stage != SESSION_RUNNING || !has_input(session))
 			break;
-		if (session->job->kind == VM_JOB_UNPACK)
-			return take_reason(session, data, len, err);
-		return take_output(session, type == FRAME_STDERR, data, len, err);
+		return take_taken(session, data, len, err);
 	case FRAME_EXIT:
 		if (stage != SESSION_STARTING && stage != SESSION_RUNNING)
 			break;
@@ -211,7 +286,7 @@ static int take_frame(
 			break;
 		return take_bye(session, data, len, err);
 	case FRAME_FAILURE:
-		if (stage == SESSION_BOOTING || stage == SESSION_OVER)
+		if (stage <= SESSION_WAKING || stage == SESSION_OVER)
 			break;
 		return take_failure(session, data, len, err);
 	default:
@@ -227,8 +302,7 @@ static int check_header(const struct frame_header *header, struct error *err)
 	if (header->version != PROTOCOL_VERSION)
 		return error_set(err, ERROR_GUEST, EPROTO,
 			"the guest's init speaks version %u of the protocol, version %d is "
-			"expected: "
-			"layervm and its guest files do not belong together",
+			"expected: layervm and its guest files do not belong together",
 			header->version, PROTOCOL_VERSION);
 	if (!frame_header_valid(header))
 		return error_set(err, ERROR_GUEST, EPROTO,
@@ -260,11 +334,15 @@ int session_receive(struct session *session, const void *data, size_t len, struc
 
 void session_terminate(struct session *session)
 {
-	put_frame(session, FRAME_TERMINATE, NULL, 0);
+	session->terminated = true;
+	if (runs(session))
+		request_put(&session->to, FRAME_TERMINATE, NULL, 0);
 }
 
 void session_free(struct session *session)
 {
-	buffer_free(&session->to);
+	wipe(&session->to);
 	buffer_free(&session->from);
+	buffer_free(&session->out);
+	buffer_free(&session->err);
 }

@@ -82,6 +82,11 @@ same "$work/entries" "$work/entries.extra"
 LAYERVM_QEMU=/nonexistent build "$work/hello-extra.json" -o "$out/no-guest.tar"
 cmp "$out/hello-extra.tar" "$out/no-guest.tar"
 
+echo "-- a caller that ignores SIGCHLD does not keep the script's status from being waited for"
+TMPDIR=$lv_tmp env --ignore-signal=CHLD "$LAYERVM_BINARY" build "$work/hello-extra.json" \
+  -o "$out/ignored.tar" 2> "$work/build.log" || fail "$(cat "$work/build.log")"
+cmp "$out/hello-extra.tar" "$out/ignored.tar"
+
 echo "-- created now"
 before=$(date +%s)
 image now <<'SPEC'

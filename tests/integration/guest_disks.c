@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "support/memory.h"
+#include "vm/vm.h"
 
 #define BUSYBOX "/bin/busybox"
 
@@ -95,12 +96,24 @@ static void make_link(const char *root, const char *name, const char *target)
 	assert_return_code(symlink(target, path), errno);
 }
 
-static void make_bash(const char *root)
+static void make_file(const char *root, const char *name, mode_t mode, const char *text)
 {
-	static const char text[] = "#!/bin/sh\necho \"bash $1 $2\"\n";
-	cleanup_free char *path = xasprintf("%s/bin/bash", root);
-	cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
-	assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+	cleanup_free char *path = xasprintf("%s/%s", root, name);
+	cleanup_close int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, mode);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+}
+
+/* Users, with what an image may hold besides: comments, lines of no use, names of digits. */
+static void make_users(const char *root)
+{
+	make_root_folder(root, "etc");
+	make_root_folder(root, "home");
+	make_file(root, "etc/passwd", 0644,
+		"# users\nroot:x:0:0:root:/root:/bin/sh\nbroken:x\n"
+		"app:x:100:101::/home:/bin/sh\n300:x:301:302::/digits:/bin/sh\n"
+		"homeless:x:103:103:::\n");
+	make_file(root, "etc/group", 0644,
+		"root:x:0:\napp:x:101:\nlog:x:200:other,app\nwheel:x:201:app\nstaff:x:202:root\n");
 }
 
 static void make_root(enum root which, const char *root)
@@ -120,8 +133,10 @@ static void make_root(enum root which, const char *root)
 	make_root_folder(root, "bin");
 	must_run((const char *const[]){"cp", BUSYBOX, busybox, NULL});
 	make_link(root, "bin/sh", "busybox");
+	if (which == ROOT_SHELL)
+		make_users(root);
 	if (which == ROOT_BASH)
-		make_bash(root);
+		make_file(root, "bin/bash", 0755, "#!/bin/sh\necho \"bash $1 $2\"\n");
 }
 
 void disks_make(void)
@@ -148,8 +163,9 @@ void disks_open(enum root root, int *disk, int *overlay)
 {
 	cleanup_free char *base = xasprintf("%s/%s.img", folder, root_names[root]);
 	cleanup_free char *path = disks_path("overlay.qcow2");
+	cleanup_free char *size = xasprintf("%llu", (unsigned long long)VM_DISK_SIZE);
 	must_run((const char *const[]){"qemu-img", "create", "-q", "-f", "qcow2", "-o",
-		"cluster_size=4k", path, "64M", NULL});
+		"cluster_size=4k", path, size, NULL});
 	*disk = open(base, O_RDONLY | O_CLOEXEC);
 	*overlay = open(path, O_RDWR | O_CLOEXEC);
 	assert_true(*disk >= 0 && *overlay >= 0);

@@ -6,7 +6,7 @@
 
 /* What an image holds. */
 enum root {
-	ROOT_SHELL,  /* busybox as /bin/sh, and the folders that are mounted on */
+	ROOT_SHELL,  /* busybox as /bin/sh, users, and the folders that are mounted on */
 	ROOT_BASH,   /* the same with a /bin/bash that says so */
 	ROOT_EMPTY,  /* nothing but the folders */
 	ROOT_LINK,   /* /proc is a symlink */

@@ -18,66 +18,13 @@ nothing_left() {
   ! pgrep -f "$lv_tmp" > /dev/null || fail "processes are left: $(pgrep -af "$lv_tmp")"
 }
 
-# A root file system that inspection takes for a system, with some of everything; busybox is its shell.
-system_tar() { # FILE NAME
-  python3 - "$1" "$2" "$(command -v busybox)" <<'PYTHON'
-import io, sys, tarfile
-acl = (b"\2\0\0\0\1\0\6\0\xff\xff\xff\xff\2\0\4\0\xd2\4\0\0"
-       b"\4\0\4\0\xff\xff\xff\xff\x10\0\4\0\xff\xff\xff\xff\x20\0\0\0\xff\xff\xff\xff")
-capability = b"\1\0\0\2\0\x20\0\0" + bytes(12)
-def record(value):
-    return value.decode("utf-8", "surrogateescape")
-members = []
-with tarfile.open(sys.argv[1], "w", format=tarfile.PAX_FORMAT, encoding="utf-8",
-                  errors="surrogateescape") as tar:
-    def add(name, data=None, kind=tarfile.REGTYPE, mode=0o644, owner=(0, 0), link="",
-            device=(0, 0), time="1234567890.123456789", **attributes):
-        member = tarfile.TarInfo(name)
-        member.type, member.mode, member.linkname = kind, mode, link
-        member.uid, member.gid = owner
-        member.devmajor, member.devminor = device
-        member.size = len(data or b"")
-        member.pax_headers = {"mtime": time}
-        for key, value in attributes.items():
-            member.pax_headers["SCHILY.xattr." + key.replace("__", ".")] = record(value)
-        members.append((member, data or b""))
-    def folder(name, **more):
-        add(name, kind=tarfile.DIRTYPE, mode=more.pop("mode", 0o755), **more)
-    folder("./")
-    for name in "bin", "boot", "dev", "etc", "home", "opt", "proc", "sys", "tmp", "usr", "var":
-        folder("./" + name, mode=0o1777 if name == "tmp" else 0o755)
-    with open(sys.argv[3], "rb") as busybox:
-        add("./bin/busybox", busybox.read(), mode=0o4755)
-    add("./bin/sh", kind=tarfile.SYMTYPE, mode=0o777, link="busybox")
-    add("./etc/os-release", f'ID=debian\nNAME={sys.argv[2]}\nPRETTY_NAME="{sys.argv[2]} 1"\n'
-        'VERSION_ID="1"\n'.encode())
-    add("./etc/debian_version", b"12.1 " + sys.argv[2].encode() + b"\n")
-    add("./etc/fstab", b"/dev/vg/root / xfs defaults 0 0\n/dev/vda2 /boot ext4 defaults 0 0\n"
-        b"/dev/vdz9 /nowhere ext4 defaults 0 0\n" if sys.argv[2] == "First" else
-        b"/dev/vg/other / ext4 defaults 0 0\n")
-    add("./boot/grub.cfg", b"# nothing\n")
-    add("./opt/owner", b"1", owner=(70000, 4294967294), time="-1.75")
-    add("./opt/acl", b"2", mode=0o640, system__posix_acl_access=acl)
-    add("./opt/cap", b"3", mode=0o755, security__capability=capability)
-    add("./opt/attr", b"4", user__binary=b"\0\1\n=", trusted__t=b"x")
-    add("./opt/attr 2", kind=tarfile.LNKTYPE, link="./opt/attr")
-    add("./opt/new\nline \\ é " + record(b"\xff\xfe"), b"5")
-    add("./opt/sparse", bytes(3 << 20) + b"end" + bytes(1 << 20))
-    add("./opt/" + "long" * 60, b"6")
-    add("./opt/fifo", kind=tarfile.FIFOTYPE, mode=0o600)
-    add("./opt/char", kind=tarfile.CHRTYPE, device=(0, 0))
-    add("./opt/block", kind=tarfile.BLKTYPE, mode=0o660, device=(259, 262143))  # all that XFS can tell
-    add("./opt/link", kind=tarfile.SYMTYPE, mode=0o777, link="/etc/passwd", time="5.000000001")
-    add("./opt/far", kind=tarfile.SYMTYPE, mode=0o777, link="x" * 1000)
-    # What is in a folder follows it: GNU tar sets its time then.
-    for member, data in sorted(members, key=lambda pair: pair[0].name.split("/")):
-        tar.addfile(member, io.BytesIO(data))
-PYTHON
-}
-
 part "two systems in volumes of a qcow2 disk, /boot on a partition: both are offered, one is chosen"
-system_tar "$work/first.tar" First
-system_tar "$work/second.tar" Second
+"$here/tools/system.py" "$work/first.tar" First "$(command -v busybox)" "/dev/vg/root / xfs defaults 0 0
+/dev/vda2 /boot ext4 defaults 0 0
+/dev/vdz9 /nowhere ext4 defaults 0 0
+"
+"$here/tools/system.py" "$work/second.tar" Second "$(command -v busybox)" "/dev/vg/other / ext4 defaults 0 0
+"
 LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg \
   guestfish > "$work/make.log" 2>&1 <<FISH || { cat "$work/make.log" >&2; fail "guestfish"; }
 disk-create $work/disk.qcow2 qcow2 1G

@@ -24,6 +24,8 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/layervm-test.XXXXXX")
 out=$work/out
 lv_tmp=$work/lv-tmp
 mkdir "$out" "$lv_tmp"
+# Nothing is taken from what other stories or the user have built.
+export LAYERVM_CACHE_DIR=$work/cache
 chmod 755 "$work"
 chmod 1777 "$lv_tmp"
 docker_pid=
@@ -111,8 +113,15 @@ lv() {
   TMPDIR=$lv_tmp "$LAYERVM_BINARY" "$@"
 }
 
+# forget_steps: scripts are run although the cache has their layers; steps.sh is about the cache.
+forget_steps() {
+  rm -rf "$LAYERVM_CACHE_DIR/step"
+}
+
 # build ARGUMENT...: `layervm build` on the accelerator under test; its output is shown on failure.
+# A script is run whatever was built before.
 build() {
+  forget_steps
   if ! lv build --accel "$LAYERVM_TEST_ACCEL" "$@" 2> "$work/build.log"; then
     cat "$work/build.log" >&2
     fail "layervm build $*"

@@ -17,94 +17,40 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "guest_disks.h"
+#include "guest_runs.h"
 #include "support/digest.h"
 #include "support/fileio.h"
 #include "support/memory.h"
-#include "vm/guest_files.h"
-#include "vm/vm.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-struct result {
-	int r;
-	struct error err;
-	struct vm_outcome outcome;
-	struct buffer text; /* the report */
-};
-
-static void result_free(struct result *result)
-{
-	buffer_free(&result->text);
-}
-#define cleanup_result __attribute__((cleanup(result_free)))
-
 static const char *const plain_env[] = {"GREETING=hello  world", "HOME=/tmp", NULL};
 
-static enum vm_accel chosen_accel(void)
-{
-	const char *name = getenv("LAYERVM_TEST_ACCEL");
-	if (name != NULL && strcmp(name, "kvm") == 0)
-		return VM_ACCEL_KVM;
-	return name != NULL && strcmp(name, "auto") == 0 ? VM_ACCEL_AUTO : VM_ACCEL_TCG;
-}
-
-/* Runs a script on a disk of a kind. change: settings that differ from the usual ones. */
+/* How a script runs on a disk. */
 struct settings {
-	enum root root;
-	enum report_mode mode;
-	unsigned memory_mib;
-	unsigned timeout;
+	struct guest_settings guest;
 	const char *const *env;
 	const char *cwd;
 };
 
 static const struct settings usual = {
-	.root = ROOT_SHELL,
-	.mode = REPORT_PLAIN,
-	.memory_mib = 192,
-	.timeout = 120,
+	.guest = {.root = ROOT_SHELL, .mode = REPORT_PLAIN, .memory_mib = 192, .timeout = 120},
 	.env = plain_env,
 	.cwd = "/",
 };
 
-static void run(const struct settings *settings, const char *script, struct result *result)
+static void run(const struct settings *settings, const char *script, struct guest_result *result)
 {
-	struct error err;
-	cleanup_guest_files struct guest_files files = {0};
-	cleanup_close int disk = -1;
-	cleanup_close int overlay = -1;
-	cleanup_close int text = file_temporary(&err);
-	assert_true(text >= 0);
-	if (guest_files_find(&files, &err) < 0)
-		fail_msg("%s", err.message);
-	disks_open(settings->root, &disk, &overlay);
-	const struct vm_options options = {
-		.qemu = "qemu-system-x86_64",
-		.kernel = files.kernel,
-		.initrd = files.initrd,
-		.accel = chosen_accel(),
-		.memory_mib = settings->memory_mib,
-		.cpus = 1,
-		.timeout = settings->timeout,
-		.disk_fd = disk,
-		.overlay_fd = overlay,
-	};
 	const struct vm_job job = {
 		.script = script,
 		.script_len = strlen(script),
 		.env = settings->env,
 		.cwd = settings->cwd,
 	};
-	cleanup_report struct report *report = report_new(settings->mode, text);
-	*result = (struct result){0};
-	result->r = vm_run(&options, &job, report, &result->outcome, &result->err);
-	assert_return_code(lseek(text, 0, SEEK_SET), errno);
-	assert_int_equal(file_read_all(text, 64u << 20, &result->text, "report", &err), 0);
-	buffer_add(&result->text, "", 1);
+	guest_run(&settings->guest, &job, result);
 }
 
-static const char *text_of(const struct result *result)
+static const char *text_of(const struct guest_result *result)
 {
 	return (const char *)result->text.data;
 }
@@ -163,6 +109,10 @@ static const struct story stories[] = {
 		"the guest: the image has no folder /dev to mount tmpfs on: No such file or "
 		"directory",
 		ERROR_GUEST, 0, ROOT_NO_DEV},
+	{"a fault of the disk after one of its own",
+		"dd if=/dev/zero of=/swap bs=1M count=4 2> /dev/null; mkswap /swap > /dev/null; "
+		"swapon /swap; exit 3",
+		NULL, "the script ended with status 3", ERROR_SCRIPT, 3, ROOT_SHELL},
 	{"left running", "(trap '' TERM HUP; sleep 1000) & echo on", "on\n", NULL, 0, 0,
 		ROOT_SHELL},
 	{"left mounted", "mkdir /m; mount -t tmpfs t /m; echo x > /m/x; cd /m; sleep 1000 &", "",
@@ -193,8 +143,8 @@ static const struct story stories[] = {
 static void check_story(const struct story *story)
 {
 	struct settings settings = usual;
-	cleanup_result struct result result;
-	settings.root = story->root;
+	cleanup_guest_result struct guest_result result;
+	settings.guest.root = story->root;
 	run(&settings, story->script, &result);
 	print_message("%-22s booted in %.2f s, ran %.2f s\n", story->name,
 		result.outcome.boot_seconds, result.outcome.run_seconds);
@@ -222,7 +172,7 @@ static void test_disk_is_complete(void **state)
 	static const char script[] = "echo kept > /kept; mkdir /d; dd if=/dev/urandom of=/d/f "
 				     "bs=1M count=20 2> /dev/null; "
 				     "sha256sum < /d/f; rmdir /tmp; cat /kept";
-	cleanup_result struct result result;
+	cleanup_guest_result struct guest_result result;
 	cleanup_buffer struct buffer content = {0};
 	struct error err;
 	char hex[DIGEST_TEXT_SIZE];
@@ -248,7 +198,7 @@ static void test_disk_is_complete(void **state)
 
 static void test_much_output(void **state)
 {
-	cleanup_result struct result result;
+	cleanup_guest_result struct guest_result result;
 	cleanup_buffer struct buffer expected = {0};
 	(void)state;
 	run(&usual, "seq 1 1500000", &result);
@@ -264,9 +214,9 @@ static void test_much_output(void **state)
 static void test_streams_apart(void **state)
 {
 	struct settings settings = usual;
-	cleanup_result struct result result;
+	cleanup_guest_result struct guest_result result;
 	(void)state;
-	settings.mode = REPORT_JSON;
+	settings.guest.mode = REPORT_JSON;
 	run(&settings, "echo one; sleep 0.3; echo two >&2; sleep 0.3; echo three", &result);
 	assert_int_equal(result.r, 0);
 	assert_string_equal(text_of(&result), "{\"type\":\"stdout\",\"text\":\"one\\u000a\"}\n"
@@ -274,17 +224,37 @@ static void test_streams_apart(void **state)
 					      "{\"type\":\"stdout\",\"text\":\"three\\u000a\"}\n");
 }
 
+/* Where nothing tells the two outputs apart, they come in the order in which they were written. */
+static void test_streams_in_order(void **state)
+{
+	cleanup_guest_result struct guest_result result;
+	cleanup_buffer struct buffer expected = {0};
+	(void)state;
+	run(&usual, "i=0; while [ $i -lt 300 ]; do echo e$i >&2; echo o$i; i=$((i + 1)); done",
+		&result);
+	assert_int_equal(result.r, 0);
+	for (unsigned i = 0; i < 300; i++)
+		buffer_printf(&expected, "e%u\no%u\n", i, i);
+	buffer_add(&expected, "", 1);
+	assert_string_equal(text_of(&result), (const char *)expected.data);
+}
+
 static void test_working_directory(void **state)
 {
 	static const char *const env[] = {"PATH=/x", NULL};
+	static const char *const empty[] = {"PATH=", NULL};
 	struct settings settings = usual;
-	cleanup_result struct result there, missing;
+	cleanup_guest_result struct guest_result there, no_path, missing;
 	(void)state;
 	settings.cwd = "/tmp";
 	settings.env = env;
 	run(&settings, "pwd; echo $PATH; echo $HOME", &there);
 	assert_int_equal(there.r, 0);
 	assert_string_equal(text_of(&there), "/tmp\n/x:/dev/.layervm/bin\n/root\n");
+	/* An empty PATH has no empty part, which would be the working folder. */
+	settings.env = empty;
+	run(&settings, "/bin/busybox echo $PATH", &no_path);
+	assert_string_equal(text_of(&no_path), "/dev/.layervm/bin\n");
 	settings.cwd = "/nowhere";
 	run(&settings, "pwd", &missing);
 	assert_int_equal(missing.err.kind, ERROR_SCRIPT);
@@ -297,9 +267,9 @@ static void test_working_directory(void **state)
 static void test_memory(void **state)
 {
 	struct settings settings = usual;
-	cleanup_result struct result killed, shm, small;
+	cleanup_guest_result struct guest_result killed, shm, small;
 	(void)state;
-	settings.memory_mib = 128;
+	settings.guest.memory_mib = 128;
 	run(&settings, "dd if=/dev/zero of=/dev/null bs=80M count=9", &killed);
 	assert_int_equal(killed.err.kind, ERROR_MEMORY);
 	assert_string_equal(killed.err.message,
@@ -309,7 +279,7 @@ static void test_memory(void **state)
 	run(&settings, "mount -o remount,size=200m /dev/shm; dd if=/dev/zero of=/dev/shm/x bs=1M",
 		&shm);
 	assert_int_equal(shm.err.kind, ERROR_MEMORY);
-	settings.memory_mib = 48;
+	settings.guest.memory_mib = 48;
 	run(&settings, "true", &small);
 	assert_int_equal(small.err.kind, ERROR_MEMORY);
 	assert_string_equal(small.err.message,
@@ -320,9 +290,9 @@ static void test_memory(void **state)
 static void test_time_limit(void **state)
 {
 	struct settings settings = usual;
-	cleanup_result struct result obeys, refuses;
+	cleanup_guest_result struct guest_result obeys, refuses;
 	(void)state;
-	settings.timeout = 8;
+	settings.guest.timeout = 8;
 	run(&settings, "trap 'echo ended; exit 0' TERM; echo on; sleep 1000 & wait", &obeys);
 	assert_int_equal(obeys.err.kind, ERROR_TIMEOUT);
 	assert_string_equal(text_of(&obeys), "on\nended\n");
@@ -337,7 +307,7 @@ static void test_time_limit(void **state)
 static void test_host_disk_errors(void **state)
 {
 	struct rlimit before, small;
-	cleanup_result struct result result;
+	cleanup_guest_result struct guest_result result;
 	(void)state;
 	assert_return_code(getrlimit(RLIMIT_FSIZE, &before), errno);
 	small = (struct rlimit){8u << 20, before.rlim_max};
@@ -371,6 +341,7 @@ int main(void)
 		cmocka_unit_test(test_disk_is_complete),
 		cmocka_unit_test(test_much_output),
 		cmocka_unit_test(test_streams_apart),
+		cmocka_unit_test(test_streams_in_order),
 		cmocka_unit_test(test_working_directory),
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_time_limit),

@@ -10,19 +10,9 @@
 
 #include "disk/disk.h"
 #include "ext4_reader.h"
-#include "support/buffer.h"
 #include "support/fileio.h"
 #include "support/memory.h"
-#include "tree/dump.h"
-
-char *dump(struct tree *tree)
-{
-	struct error err;
-	struct buffer out = {0};
-	if (tree_dump(tree, &out, &err) < 0)
-		fail_msg("%s", err.message);
-	return buffer_steal_text(&out);
-}
+#include "tree_text.h"
 
 int assemble(struct tree *tree, uint64_t room)
 {
@@ -32,7 +22,10 @@ int assemble(struct tree *tree, uint64_t room)
 	int fd = file_temporary(&err);
 	if (fd < 0 || disk_assemble(tree, fd, &options, &size, &err) < 0)
 		fail_msg("%s", err.message);
+	uint64_t found;
 	assert_int_equal(size, lseek(fd, 0, SEEK_END));
+	assert_int_equal(disk_size(fd, &found, &err), 0);
+	assert_int_equal(found, size);
 	ext4_check(fd);
 	return fd;
 }
@@ -41,8 +34,8 @@ void check_round_trip(struct tree *tree)
 {
 	cleanup_close int fd = assemble(tree, MIB);
 	cleanup_tree struct tree *copy = ext4_tree(fd);
-	cleanup_free char *expected = dump(tree);
-	cleanup_free char *found = dump(copy);
+	cleanup_free char *expected = tree_text(tree);
+	cleanup_free char *found = tree_text(copy);
 	assert_string_equal(found, expected);
 	/* Numbers are what disk_reread goes by. */
 	struct dentry *root = tree_root(tree), *other = tree_root(copy);

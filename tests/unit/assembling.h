@@ -9,9 +9,6 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-/* The text of tree_dump; the caller frees it. */
-char *dump(struct tree *tree);
-
 /* Assembles into a file without a name, which e2fsck must find nothing in. */
 int assemble(struct tree *tree, uint64_t room);
 

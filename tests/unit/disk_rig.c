@@ -16,7 +16,7 @@
 #include "disk/overlay_format.h"
 #include "support/fileio.h"
 #include "support/memory.h"
-#include "tree/dump.h"
+#include "tree_text.h"
 
 /* A file in memory and the name by which it can be opened. */
 static int memory_file(char name[32])
@@ -105,16 +105,6 @@ int rig_reread(struct rig *rig, struct error *err)
 	return disk_reread(rig->tree, rig->base_fd, overlay, err);
 }
 
-static char *dump(struct tree *tree)
-{
-	struct error err;
-	cleanup_buffer struct buffer out = {0};
-	tree_sort(tree);
-	if (tree_dump(tree, &out, &err) != 0)
-		fail_msg("%s", err.message);
-	return buffer_steal_text(&out);
-}
-
 /* Prints the lines of text that other has not. */
 static void print_missing(const char *text, const char *other, char mark)
 {
@@ -130,8 +120,10 @@ static void print_missing(const char *text, const char *other, char mark)
 
 static void check_same(struct tree *found, struct tree *expected)
 {
-	cleanup_free char *a = dump(found);
-	cleanup_free char *b = dump(expected);
+	tree_sort(found);
+	tree_sort(expected);
+	cleanup_free char *a = tree_text(found);
+	cleanup_free char *b = tree_text(expected);
 	if (strcmp(a, b) == 0)
 		return;
 	print_missing(a, b, '+');

@@ -11,134 +11,49 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "protocol.h"
+#include "fake_guest.h"
 #include "vm/qemu_args.h"
-
-#define STRANGE 99 /* the status for what no behaviour expects */
-
-static void write_all(int fd, const void *data, size_t len)
-{
-	const char *p = data;
-	while (len > 0) {
-		ssize_t n = write(fd, p, len);
-		if (n < 0)
-			_exit(STRANGE);
-		p += n;
-		len -= (size_t)n;
-	}
-}
-
-static void put(unsigned type, const void *payload, size_t len)
-{
-	uint8_t header[FRAME_HEADER_SIZE];
-	frame_header_put(header, (enum frame_type)type, (uint32_t)len);
-	write_all(QEMU_FD_CHANNEL, header, sizeof(header));
-	write_all(QEMU_FD_CHANNEL, payload, len);
-}
-
-static void put_text(unsigned type, const char *text)
-{
-	put(type, text, strlen(text));
-}
-
-static void put_exit(
-	uint32_t how, uint32_t code, uint32_t flags, uint32_t oom_kills, const char *words)
-{
-	uint8_t payload[EXIT_REPORT_SIZE + FRAME_TEXT_MAX];
-	const struct exit_report report = {how, code, flags, oom_kills};
-	exit_report_put(payload, &report);
-	memcpy(payload + EXIT_REPORT_SIZE, words, strlen(words));
-	put(FRAME_EXIT, payload, EXIT_REPORT_SIZE + strlen(words));
-}
-
-static void read_all(void *data, size_t len)
-{
-	char *p = data;
-	while (len > 0) {
-		ssize_t n = read(QEMU_FD_CHANNEL, p, len);
-		if (n <= 0)
-			_exit(STRANGE);
-		p += n;
-		len -= (size_t)n;
-	}
-}
-
-/* Reads a frame of the host; ENV, CWD and SCRIPT are put to text. */
-static unsigned take(char *text, size_t size)
-{
-	static char payload[FRAME_MAX + 1];
-	uint8_t bytes[FRAME_HEADER_SIZE];
-	read_all(bytes, sizeof(bytes));
-	struct frame_header header = frame_header_get(bytes);
-	if (!frame_header_valid(&header))
-		_exit(STRANGE);
-	read_all(payload, header.length);
-	payload[header.length] = '\0';
-	size_t used = strlen(text);
-	if (header.type == FRAME_CWD || header.type == FRAME_ENV || header.type == FRAME_SCRIPT)
-		snprintf(text + used, size - used, "%u:%s\n", header.type, payload);
-	return header.type;
-}
-
-static void take_until(unsigned type)
-{
-	char text[4096] = "";
-	while (take(text, sizeof(text)) != type)
-		;
-}
 
 static void say_console(const char *text)
 {
-	write_all(QEMU_FD_CONSOLE, text, strlen(text));
+	fake_write(QEMU_FD_CONSOLE, text, strlen(text));
 }
 
 static void say_messages(const char *text)
 {
-	write_all(STDERR_FILENO, text, strlen(text));
-}
-
-/* Up to the start of the script. */
-static void start(void)
-{
-	put_text(FRAME_HELLO, "6.1");
-	take_until(FRAME_START);
-	put(FRAME_STARTED, NULL, 0);
-}
-
-static void __attribute__((noreturn)) finish(const char *disk)
-{
-	put_text(FRAME_BYE, disk);
-	take_until(FRAME_RELEASE);
-	_exit(0);
-}
-
-static void __attribute__((noreturn)) wait_for_ever(void)
-{
-	for (;;)
-		pause();
+	fake_write(STDERR_FILENO, text, strlen(text));
 }
 
 /* The job as it came, back as the script's output. */
 static void __attribute__((noreturn)) behave_echo(void)
 {
 	char text[4096] = "";
-	put_text(FRAME_HELLO, "6.1");
-	while (take(text, sizeof(text)) != FRAME_START)
+	fake_come_up();
+	while (fake_take(text, sizeof(text)) != FRAME_START)
 		;
-	put(FRAME_STARTED, NULL, 0);
-	put_text(FRAME_STDOUT, text);
-	put_text(FRAME_STDERR, "to stderr\n");
-	put_exit(EXIT_STATUS, 0, 0, 0, "");
-	finish("");
+	fake_put(FRAME_STARTED, NULL, 0);
+	fake_put_text(FRAME_STDOUT, text);
+	fake_put_text(FRAME_STDERR, "to stderr\n");
+	fake_put_exit(EXIT_STATUS, 0, 0, 0, "");
+	fake_finish("");
 }
 
+static bool is_null(int fd)
+{
+	struct stat st;
+	return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
+}
+
+/* What is open, but for the numbers of /dev/null that stand for what this run has not. */
 static void list_descriptors(char *text, size_t size)
 {
 	DIR *folder = opendir("/proc/self/fd");
 	if (folder == NULL)
-		_exit(STRANGE);
+		_exit(FAKE_STRANGE);
 	bool seen[64] = {false};
 	for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
 		long fd = strtol(entry->d_name, NULL, 10);
@@ -147,7 +62,7 @@ static void list_descriptors(char *text, size_t size)
 	}
 	closedir(folder);
 	for (int fd = 0; fd < 64; fd++)
-		if (seen[fd])
+		if (seen[fd] && (fd <= STDERR_FILENO || !is_null(fd)))
 			snprintf(text + strlen(text), size - strlen(text), " %d", fd);
 }
 
@@ -177,10 +92,41 @@ static void __attribute__((noreturn)) behave_inherit(char **argv)
 	for (char **entry = environ; *entry != NULL; entry++)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s\n", *entry);
 	(void)argv;
-	start();
-	put_text(FRAME_STDOUT, text);
-	put_exit(EXIT_STATUS, 0, 0, 0, "");
-	finish("");
+	fake_start();
+	fake_put_text(FRAME_STDOUT, text);
+	fake_put_exit(EXIT_STATUS, 0, 0, 0, "");
+	fake_finish("");
+}
+
+static void note_open(char *text, size_t size, const char *what, int fd)
+{
+	const char *how = fd >= 0 ? "opens" : strerror(errno);
+	snprintf(text + strlen(text), size - strlen(text), "%s: %s\n", what, how);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* What QEMU can open by name, as the script's output; a file "secret" is beside the program. */
+static void __attribute__((noreturn)) behave_reach(const char *program)
+{
+	char text[4096] = "";
+	char path[4096], created[4096];
+	int folder = (int)(strrchr(program, '/') - program);
+	snprintf(path, sizeof(path), "%.*s/secret", folder, program);
+	snprintf(created, sizeof(created), "%.*s/new", folder, program);
+	note_open(text, sizeof(text), "a program", open("/usr/bin/env", O_RDONLY));
+	note_open(text, sizeof(text), "a device", open("/dev/null", O_RDWR));
+	note_open(text, sizeof(text), "itself", open("/proc/self/status", O_RDONLY));
+	note_open(text, sizeof(text), "the base for writing",
+		open("/proc/self/fd/5", O_RDWR)); /* QEMU_FD_DISK */
+	note_open(text, sizeof(text), "another file", open(path, O_RDONLY));
+	note_open(text, sizeof(text), "another file for writing", open(path, O_WRONLY));
+	note_open(text, sizeof(text), "a new file", open(created, O_WRONLY | O_CREAT, 0600));
+	note_open(text, sizeof(text), "users", open("/etc/passwd", O_RDONLY));
+	fake_start();
+	fake_put_text(FRAME_STDOUT, text);
+	fake_put_exit(EXIT_STATUS, 0, 0, 0, "");
+	fake_finish("");
 }
 
 /* The descriptors with a further disk, as the reason of the other job's failure. */
@@ -190,19 +136,19 @@ static void __attribute__((noreturn)) behave_further(void)
 	list_descriptors(text, sizeof(text));
 	snprintf(text + strlen(text), sizeof(text) - strlen(text), ", further %d",
 		fcntl(QEMU_FD_FURTHER, F_GETFL) & O_ACCMODE);
-	start();
-	put_text(FRAME_STDERR, text);
-	put_exit(EXIT_STATUS, UNPACK_BAD_LAYER, 0, 0, "");
-	finish("");
+	fake_start();
+	fake_put_text(FRAME_STDERR, text);
+	fake_put_exit(EXIT_STATUS, UNPACK_BAD_LAYER, 0, 0, "");
+	fake_finish("");
 }
 
 static void __attribute__((noreturn)) behave_flood(void)
 {
 	char bytes[65536];
 	memset(bytes, 'x', sizeof(bytes));
-	start();
+	fake_start();
 	for (;;)
-		put(FRAME_STDOUT, bytes, sizeof(bytes));
+		fake_put(FRAME_STDOUT, bytes, sizeof(bytes));
 }
 
 /* Fills the console and QEMU's messages without end before it does its work. */
@@ -211,39 +157,39 @@ static void __attribute__((noreturn)) behave_noise(void)
 	char bytes[65536];
 	memset(bytes, 'n', sizeof(bytes));
 	for (unsigned i = 0; i < 100; i++) {
-		write_all(QEMU_FD_CONSOLE, bytes, sizeof(bytes));
-		write_all(STDERR_FILENO, bytes, sizeof(bytes));
+		fake_write(QEMU_FD_CONSOLE, bytes, sizeof(bytes));
+		fake_write(STDERR_FILENO, bytes, sizeof(bytes));
 	}
-	start();
-	put_exit(EXIT_STATUS, 0, 0, 0, "");
-	finish("");
+	fake_start();
+	fake_put_exit(EXIT_STATUS, 0, 0, 0, "");
+	fake_finish("");
 }
 
 /* With a child of its own that would outlive it. */
 static void __attribute__((noreturn)) behave_child(void)
 {
 	char text[64];
-	start();
+	fake_start();
 	pid_t pid = fork();
 	if (pid == 0)
-		wait_for_ever();
+		fake_wait();
 	snprintf(text, sizeof(text), "%ld\n", (long)pid);
-	put_text(FRAME_STDOUT, text);
-	put_exit(EXIT_STATUS, 0, 0, 0, "");
-	finish("");
+	fake_put_text(FRAME_STDOUT, text);
+	fake_put_exit(EXIT_STATUS, 0, 0, 0, "");
+	fake_finish("");
 }
 
 static void __attribute__((noreturn)) behave_hang(bool obeys)
 {
 	char text[64];
-	start();
+	fake_start();
 	snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-	put_text(FRAME_STDOUT, text);
+	fake_put_text(FRAME_STDOUT, text);
 	if (!obeys)
-		wait_for_ever();
-	take_until(FRAME_TERMINATE);
-	put_exit(EXIT_SIGNAL, SIGTERM, 0, 0, "");
-	wait_for_ever();
+		fake_wait();
+	fake_take_until(FRAME_TERMINATE);
+	fake_put_exit(EXIT_SIGNAL, SIGTERM, 0, 0, "");
+	fake_wait();
 }
 
 struct end {
@@ -262,6 +208,10 @@ static const struct end ends[] = {
 	{"full", {EXIT_STATUS, 1, EXIT_FLAG_DISK_FULL, 0}, "", "", NULL},
 	{"full-well", {EXIT_STATUS, 0, EXIT_FLAG_DISK_FULL, 0}, "", "", NULL},
 	{"disk", {EXIT_STATUS, 0, 0, 0}, "", "the disk\nis bad", NULL},
+	{"disk-too", {EXIT_STATUS, 3, 0, 0}, "", "a swap file", NULL},
+	{"command-7", {EXIT_STATUS, 7, 0, 0}, "", "", NULL},
+	{"command-9", {EXIT_SIGNAL, 9, EXIT_FLAG_DISK_FULL, 2}, "", "", NULL},
+	{"command-disk", {EXIT_STATUS, 7, 0, 0}, "", "a swap file", NULL},
 	{"unpack-done", {EXIT_STATUS, UNPACK_DONE, 0, 0}, "", "", NULL},
 	{"unpack-layer", {EXIT_STATUS, UNPACK_BAD_LAYER, 0, 0}, "", "", "layer 1 of 2: x\n: bad"},
 	{"unpack-guest", {EXIT_STATUS, UNPACK_FAILED, 0, 0}, "", "", "no locale"},
@@ -273,12 +223,12 @@ static const struct end ends[] = {
 
 static void __attribute__((noreturn)) behave_end(const struct end *end)
 {
-	start();
+	fake_start();
 	if (end->reason != NULL)
-		put_text(FRAME_STDERR, end->reason);
-	put_exit(end->report.how, end->report.code, end->report.flags, end->report.oom_kills,
+		fake_put_text(FRAME_STDERR, end->reason);
+	fake_put_exit(end->report.how, end->report.code, end->report.flags, end->report.oom_kills,
 		end->words);
-	finish(end->disk);
+	fake_finish(end->disk);
 }
 
 static void behave_early(const char *name)
@@ -288,13 +238,17 @@ static void behave_early(const char *name)
 		_exit(1);
 	} else if (strcmp(name, "silent") == 0) {
 		_exit(0);
+	} else if (strcmp(name, "asleep") == 0) {
+		fake_put_text(FRAME_HELLO, "6.1");
+		fake_take_until(FRAME_WAKE);
+		_exit(0);
 	} else if (strcmp(name, "hang-boot") == 0) {
-		wait_for_ever();
+		fake_wait();
 	} else if (strcmp(name, "killed") == 0) {
-		start();
+		fake_start();
 		kill(getpid(), SIGKILL);
 	} else if (strcmp(name, "panic") == 0) {
-		start();
+		fake_start();
 		say_console("[ 1.0] Kernel panic - not syncing: sysrq\r\n\033[0mmore\r\n");
 		_exit(0);
 	} else if (strcmp(name, "deadlock") == 0) {
@@ -303,37 +257,39 @@ static void behave_early(const char *name)
 	} else if (strcmp(name, "init") == 0) {
 		say_console("layervm init: cannot mount /proc\n");
 		_exit(0);
-	} else if (strcmp(name, "reset") == 0 || strcmp(name, "unpack-reset") == 0) {
-		start();
+	} else if (strcmp(name, "reset") == 0 || strcmp(name, "unpack-reset") == 0 ||
+		   strcmp(name, "command-reset") == 0) {
+		fake_start();
 		_exit(0);
 	}
 }
 
 static void behave_late(const char *name)
 {
-	if (strcmp(name, "not-run") == 0 || strcmp(name, "unpack-not-run") == 0) {
-		put_text(FRAME_HELLO, "6.1");
-		take_until(FRAME_START);
-		put_exit(EXIT_NOT_RUN, 127, 0, 0, "no such thing");
-		finish("");
+	if (strcmp(name, "not-run") == 0 || strcmp(name, "unpack-not-run") == 0 ||
+		strcmp(name, "command-not-run") == 0) {
+		fake_come_up();
+		fake_take_until(FRAME_START);
+		fake_put_exit(EXIT_NOT_RUN, 127, 0, 0, "no such thing");
+		fake_finish("");
 	} else if (strcmp(name, "failure") == 0) {
-		put_text(FRAME_HELLO, "6.1");
-		put_text(FRAME_FAILURE, "cannot mount the image's disk");
-		wait_for_ever();
+		fake_come_up();
+		fake_put_text(FRAME_FAILURE, "cannot mount the image's disk");
+		fake_wait();
 	} else if (strcmp(name, "version") == 0) {
 		static const uint8_t header[FRAME_HEADER_SIZE] = {9, FRAME_HELLO};
-		write_all(QEMU_FD_CHANNEL, header, sizeof(header));
-		wait_for_ever();
+		fake_write(QEMU_FD_CHANNEL, header, sizeof(header));
+		fake_wait();
 	} else if (strcmp(name, "last-status") == 0) {
-		start();
-		put_exit(EXIT_STATUS, 0, 0, 0, "");
-		put(FRAME_BYE, NULL, 0);
-		take_until(FRAME_RELEASE);
+		fake_start();
+		fake_put_exit(EXIT_STATUS, 0, 0, 0, "");
+		fake_put(FRAME_BYE, NULL, 0);
+		fake_take_until(FRAME_RELEASE);
 		say_messages("fake: overlay-file: I/O error\n");
 		_exit(3);
 	} else if (strcmp(name, "cut") == 0) {
-		start();
-		write_all(QEMU_FD_CHANNEL, "\x01\x03", 2);
+		fake_start();
+		fake_write(QEMU_FD_CHANNEL, "\x01\x03", 2);
 		_exit(0);
 	}
 }
@@ -347,9 +303,11 @@ void fake_qemu(const char *name, char **argv)
 		behave_echo();
 	if (strcmp(name, "inherit") == 0)
 		behave_inherit(argv);
+	if (strcmp(name, "reach") == 0)
+		behave_reach(argv[0]);
 	if (strcmp(name, "unpack-further") == 0)
 		behave_further();
-	if (strcmp(name, "flood") == 0)
+	if (strcmp(name, "flood") == 0 || strcmp(name, "command-flood") == 0)
 		behave_flood();
 	if (strcmp(name, "noise") == 0)
 		behave_noise();
@@ -361,5 +319,5 @@ void fake_qemu(const char *name, char **argv)
 		behave_hang(true);
 	behave_early(name);
 	behave_late(name);
-	_exit(STRANGE);
+	_exit(FAKE_STRANGE);
 }

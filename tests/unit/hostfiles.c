@@ -19,9 +19,8 @@
 
 #include "hostdir/hostdir.h"
 #include "hostdir/workdir.h"
-#include "support/buffer.h"
 #include "support/memory.h"
-#include "tree/dump.h"
+#include "tree_text.h"
 
 static const char *temporary_folder(void)
 {
@@ -184,21 +183,12 @@ void items_to_tree(const struct item *items, struct tree *tree)
 	}
 }
 
-char *dump_of(struct tree *tree)
-{
-	cleanup_buffer struct buffer text = {0};
-	struct error err;
-	if (tree_dump(tree, &text, &err) < 0)
-		fail_msg("%s", err.message);
-	return buffer_steal_text(&text);
-}
-
 void assert_tree_is(struct tree *tree, const struct item *items, const char *what)
 {
 	cleanup_tree struct tree *expected = tree_new();
 	items_to_tree(items, expected);
-	cleanup_free char *wanted = dump_of(expected);
-	cleanup_free char *got = dump_of(tree);
+	cleanup_free char *wanted = tree_text(expected);
+	cleanup_free char *got = tree_text(tree);
 	if (strcmp(got, wanted) != 0)
 		fail_msg("%s: expected\n%sbut it is\n%s", what, wanted, got);
 }

@@ -32,9 +32,6 @@ void items_to_folder(const struct item *items, const char *folder);
 /* Puts them into a tree, over what is there. */
 void items_to_tree(const struct item *items, struct tree *tree);
 
-/* The tree as text (dump.h); the caller frees it. */
-char *dump_of(struct tree *tree);
-
 /* Fails with both texts unless the tree is just what the items say. */
 void assert_tree_is(struct tree *tree, const struct item *items, const char *what);
 

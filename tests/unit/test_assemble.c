@@ -18,9 +18,11 @@
 #include "ext4_reader.h"
 #include "random_tree.h"
 #include "support/buffer.h"
+#include "support/digest.h"
 #include "support/fileio.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
+#include "tree_text.h"
 
 static const struct disk_options small_room = {.room = MIB};
 
@@ -252,6 +254,77 @@ static void test_disk_too_large(void **state)
 	}
 }
 
+static struct digest digest_from(int fd, uint64_t size)
+{
+	cleanup_buffer struct buffer bytes = {0};
+	struct error err;
+	lseek(fd, 0, SEEK_SET);
+	assert_int_equal(file_read_all(fd, 64 * MIB, &bytes, "disk", &err), 0);
+	assert_true(bytes.len >= size);
+	for (size_t i = size; i < bytes.len; i++)
+		assert_int_equal(bytes.data[i], 0);
+	return digest_of(bytes.data, size);
+}
+
+/* A file that has its length before the disk is made keeps it, and begins with the same bytes. */
+static void test_file_size(void **state)
+{
+	(void)state;
+	cleanup_tree struct tree *tree = make_ordered(false);
+	cleanup_close int expected_fd = assemble(tree, MIB);
+	uint64_t expected_size = (uint64_t)lseek(expected_fd, 0, SEEK_END);
+	struct digest expected = digest_from(expected_fd, expected_size);
+	const struct {
+		uint64_t file_size;
+		int result;
+	} cases[] = {{expected_size, 0}, {expected_size + 5 * MIB, 0}, {expected_size - 1, -EFBIG}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct error err;
+		uint64_t size;
+		cleanup_close int fd = file_temporary(&err);
+		const struct disk_options options = {.room = MIB, .file_size = cases[i].file_size};
+		assert_int_equal(ftruncate(fd, (off_t)cases[i].file_size), 0);
+		assert_int_equal(disk_assemble(tree, fd, &options, &size, &err), cases[i].result);
+		assert_int_equal(lseek(fd, 0, SEEK_END), cases[i].file_size);
+		if (cases[i].result < 0) {
+			assert_int_equal(err.kind, ERROR_LIMIT);
+			continue;
+		}
+		assert_int_equal(size, expected_size);
+		struct digest found = digest_from(fd, expected_size);
+		assert_true(digest_equal(&found, &expected));
+	}
+}
+
+/* Files are read from the disk afterwards, by its descriptor; what they hold is the same. */
+static void test_home(void **state)
+{
+	struct random random = {.state = random_seed()};
+	(void)state;
+	for (unsigned i = 0; i < 30; i++) {
+		cleanup_tree struct tree *tree = tree_new();
+		random_changes(&random, tree, 60);
+		cleanup_free char *before = tree_text(tree);
+		struct error err;
+		uint64_t size;
+		cleanup_close int fd = file_temporary(&err);
+		cleanup_close int again = file_temporary(&err);
+		struct source *home = tree_own_source(tree, source_from_fd(dup(fd), 0, "the disk"));
+		const struct disk_options options = {.room = MIB, .home = home};
+		assert_int_equal(disk_assemble(tree, fd, &options, &size, &err), 0);
+		cleanup_free char *after = tree_text(tree);
+		assert_string_equal(after, before);
+		struct dentry *root = tree_root(tree);
+		for (struct dentry *d = root; d != NULL; d = tree_next(root, d))
+			assert_true(d->inode == NULL || d->inode->segment_count == 0 ||
+				    d->inode->source == home);
+		/* From the disk it becomes the same disk. */
+		assert_int_equal(disk_assemble(tree, again, &small_room, &size, &err), 0);
+		struct digest one = digest_from(fd, size), two = digest_from(again, size);
+		assert_true(digest_equal(&one, &two));
+	}
+}
+
 /* Assembles what must fail; the message must have both words in it. */
 static void check_refused(
 	struct tree *tree, enum error_kind kind, const char *where, const char *what)
@@ -403,6 +476,8 @@ int main(void)
 		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_many_inodes),
 		cmocka_unit_test(test_disk_too_large),
+		cmocka_unit_test(test_file_size),
+		cmocka_unit_test(test_home),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_too_many_links),
 		cmocka_unit_test(test_source_too_short),

@@ -7,8 +7,11 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "mark_oracle.h"
+#include "random_tree.h"
 #include "support/memory.h"
 #include "tree/changes.h"
+#include "tree_text.h"
 
 /* Content, in a source of its own each time. */
 static void set_content(struct tree *tree, struct inode *inode, const char *text)
@@ -149,12 +152,163 @@ static void test_root(void **state)
 	assert_int_equal(found, DIFFERENCE_MODE);
 }
 
+/* New directories as those that are made for the guest, some inside others. */
+static void add_scaffold(struct random *random, struct tree *tree)
+{
+	struct dentry *dir = tree_root(tree);
+	for (unsigned depth = 0; depth < 3; depth++) {
+		const char name = (char)('a' + random_below(random, 10));
+		if (tree_find(tree, dir, &name, 1) != NULL)
+			continue;
+		dir = tree_link(tree, dir, &name, 1, tree_inode_new(tree, S_IFDIR | 0755));
+		dir->flags |= DENTRY_SCAFFOLD;
+	}
+}
+
+/*
+ * Marks are those that a look at the whole tree gives: before any base state too, and again
+ * after more changes, after all was marked, and for a new base state.
+ */
+static void test_random_marks(void **state)
+{
+	uint64_t seed = *(const uint64_t *)*state;
+	struct random random = {.state = seed};
+	struct changes changes;
+	for (unsigned round = 0; round < 300; round++) {
+		cleanup_tree struct tree *tree = tree_new();
+		random_changes(&random, tree, random_below(&random, 60));
+		for (unsigned step = 0; step < 6; step++) {
+			switch (random_below(&random, 6)) {
+			case 0:
+				tree_freeze(tree);
+				break;
+			case 1:
+				changes_mark_all(tree);
+				break;
+			case 2:
+				add_scaffold(&random, tree);
+				break;
+			default:
+				random_changes(&random, tree, random_below(&random, 20));
+			}
+			check_mark(tree, &changes);
+		}
+	}
+}
+
+/* What was marked before is nothing any more where the base state is there again. */
+static void test_revert_unmarks(void **state)
+{
+	uint64_t seed = *(const uint64_t *)*state;
+	struct random random = {.state = seed};
+	struct changes changes;
+	for (unsigned round = 0; round < 100; round++) {
+		cleanup_tree struct tree *tree = tree_new();
+		struct dentry *root = tree_root(tree);
+		random_changes(&random, tree, 60);
+		tree_freeze(tree);
+		cleanup_free char *before = tree_text(tree);
+		random_changes(&random, tree, 20);
+		add_scaffold(&random, tree);
+		check_mark(tree, &changes);
+		tree_revert(tree);
+		for (const struct dentry *d = root; d != NULL; d = tree_next(root, d)) {
+			assert_ptr_equal(d->inode, d->base);
+			assert_int_equal(d->flags, 0);
+		}
+		cleanup_free char *after = tree_text(tree);
+		assert_string_equal(after, before);
+		check_mark(tree, &changes);
+		assert_int_equal(changes.written + changes.whiteouts, 0);
+	}
+}
+
+/* An inode's other names are found from one of them, however far away they are. */
+static void test_far_names(void **state)
+{
+	(void)state;
+	const struct shape shape = {FILE_, .text = "a"};
+	cleanup_tree struct tree *tree = tree_new();
+	struct dentry *root = tree_root(tree);
+	struct changes changes;
+	struct inode *inode = make(tree, &shape);
+	struct dentry *z = tree_link(tree, root, "z", 1, tree_inode_new(tree, S_IFDIR | 0755));
+	struct dentry *y = tree_link(tree, root, "y", 1, tree_inode_new(tree, S_IFDIR | 0755));
+	struct dentry *kept = tree_link(tree, z, "kept", 4, inode);
+	struct dentry *lost = tree_link(tree, y, "lost", 4, inode);
+	tree_freeze(tree);
+	tree_unlink(tree, lost);
+	check_mark(tree, &changes);
+	assert_int_equal(changes.written, 1);
+	assert_int_equal(changes.whiteouts, 1);
+	assert_int_equal(kept->flags & DENTRY_WRITE, DENTRY_WRITE);
+	assert_int_equal(z->flags & DENTRY_BELOW, DENTRY_BELOW);
+}
+
+/* What is looked at for the marks: the names that were touched, once each, and no others. */
+static void test_touched(void **state)
+{
+	(void)state;
+	const struct shape shape = {FILE_, .text = "a"};
+	cleanup_tree struct tree *tree = tree_new();
+	struct dentry *root = tree_root(tree);
+	size_t count;
+	for (char c = 'a'; c <= 'z'; c++)
+		tree_link(tree, root, &c, 1, make(tree, &shape));
+	tree_touched(tree, &count);
+	assert_int_equal(count, 27);
+	tree_freeze(tree);
+	tree_touched(tree, &count);
+	assert_int_equal(count, 0);
+	struct dentry *c = tree_find(tree, root, "c", 1);
+	tree_relink(tree, c, make(tree, &shape));
+	tree_relink(tree, c, make(tree, &shape));
+	tree_unlink(tree, c);
+	struct dentry *const *touched = tree_touched(tree, &count);
+	assert_int_equal(count, 1);
+	assert_ptr_equal(touched[0], c);
+	tree_revert(tree);
+	tree_touched(tree, &count);
+	assert_int_equal(count, 0);
+}
+
+static void test_numbers(void **state)
+{
+	(void)state;
+	cleanup_tree struct tree *tree = tree_new();
+	struct inode *root = tree_root(tree)->inode;
+	struct inode *a = tree_inode_new(tree, S_IFREG | 0644);
+	assert_int_equal(tree_last_number(tree), 0);
+	assert_null(tree_numbered(tree, 2));
+	tree_link(tree, tree_root(tree), "a", 1, a);
+	tree_set_number(tree, root, 2);
+	tree_set_number(tree, a, 11);
+	assert_int_equal(tree_last_number(tree), 11);
+	assert_ptr_equal(tree_numbered(tree, 2), root);
+	assert_ptr_equal(tree_numbered(tree, 11), a);
+	assert_null(tree_numbered(tree, 3));
+	assert_null(tree_numbered(tree, UINT32_MAX));
+	tree_freeze(tree);
+	tree_unlink(tree, tree_find(tree, tree_root(tree), "a", 1));
+	tree_forget_numbers(tree);
+	assert_int_equal(tree_last_number(tree), 0);
+	assert_null(tree_numbered(tree, 11));
+	assert_int_equal(root->ino, 0);
+	assert_int_equal(a->ino, 0);
+}
+
 int main(void)
 {
+	uint64_t seed = random_seed();
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_compare),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_root),
+		cmocka_unit_test(test_far_names),
+		cmocka_unit_test(test_touched),
+		cmocka_unit_test(test_numbers),
+		cmocka_unit_test_prestate(test_random_marks, &seed),
+		cmocka_unit_test_prestate(test_revert_unmarks, &seed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
  * Reading through the helper, with helpers that are shell scripts: one that hands back a tar, and
  * some that fail in each way that there is.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,7 +23,7 @@
 #include "support/fileio.h"
 #include "support/memory.h"
 #include "tree/changes.h"
-#include "tree/dump.h"
+#include "tree_text.h"
 
 static char folder[] = "/tmp/layervm-test-XXXXXX";
 
@@ -46,15 +47,6 @@ static void set_helper(const char *lines)
 {
 	cleanup_free char *text = xasprintf("#!/bin/sh\ncd %s || exit\n%s\n", folder, lines);
 	write_file("layervm-guestfs", 0755, text, strlen(text));
-}
-
-static char *dump(struct tree *tree)
-{
-	struct error err;
-	struct buffer out = {0};
-	if (tree_dump(tree, &out, &err) < 0)
-		fail_msg("%s", err.message);
-	return buffer_steal_text(&out);
 }
 
 /* What is marked, as a layer's bytes. */
@@ -116,8 +108,8 @@ static void test_random_states(void **state)
 		write_tar(other);
 		reread(tree);
 
-		cleanup_free char *expected = dump(other);
-		cleanup_free char *found = dump(tree);
+		cleanup_free char *expected = tree_text(other);
+		cleanup_free char *found = tree_text(tree);
 		assert_string_equal(found, expected);
 		cleanup_buffer struct buffer expected_layer = {0};
 		cleanup_buffer struct buffer found_layer = {0};
@@ -183,7 +175,7 @@ static void test_attribute_names(void **state)
 	write_file("tar", 0644, tar.data, tar.len);
 	set_helper("cat tar >&3; echo done >&4");
 	reread(tree);
-	cleanup_free char *found = dump(tree);
+	cleanup_free char *found = tree_text(tree);
 	static const char digest[] =
 		"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 	cleanup_free char *expected = xasprintf("/ d 0755 0:0 0 0.000000000\n"
@@ -220,8 +212,8 @@ static void test_zeros(void **state)
 	set_helper("cat tar >&3; echo done >&4");
 	cleanup_tree struct tree *copy = tree_new();
 	reread(copy);
-	cleanup_free char *expected = dump(tree);
-	cleanup_free char *found = dump(copy);
+	cleanup_free char *expected = tree_text(tree);
+	cleanup_free char *found = tree_text(copy);
 	assert_string_equal(found, expected);
 }
 
@@ -262,7 +254,7 @@ static void test_failures(void **state)
 	tar_header_add(&tar, &(struct tar_header){.path = "./a/.wh.b", .type = '0', .mode = 0644});
 	buffer_add(&tar, end, sizeof(end));
 	write_file("whiteout", 0644, tar.data, tar.len);
-	cleanup_free char *before = dump(tree);
+	cleanup_free char *before = tree_text(tree);
 	for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
 		struct error err = {0};
 		cleanup_free char *path = in_folder("layervm-guestfs");
@@ -274,9 +266,23 @@ static void test_failures(void **state)
 			fail_msg("%s: no error", failures[i].helper);
 		if (err.kind != failures[i].kind || strstr(err.message, failures[i].words) == NULL)
 			fail_msg("%s: kind %d, %s", failures[i].helper, err.kind, err.message);
-		cleanup_free char *after = dump(tree);
+		cleanup_free char *after = tree_text(tree);
 		assert_string_equal(after, before);
 	}
+}
+
+/* A file that may be executed, and is no program. */
+static void test_no_program(void **state)
+{
+	(void)state;
+	struct error err = {0};
+	cleanup_tree struct tree *tree = tree_new();
+	cleanup_close int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	write_file("layervm-guestfs", 0755, "\0", 1);
+	assert_int_equal(guestfs_reread(tree, null, null, &err), -ENOEXEC);
+	assert_int_equal(err.kind, ERROR_INTERNAL);
+	assert_string_equal(
+		err.message, "guest disk: layervm-guestfs: cannot be executed: Exec format error");
 }
 
 /* What the helper is told of an image, and what is shown of what it says. */
@@ -295,7 +301,7 @@ static void test_image(void **state)
 	struct random random = {.state = 2};
 	random_changes(&random, tree, 60);
 	write_tar(tree);
-	cleanup_free char *expected = dump(tree);
+	cleanup_free char *expected = tree_text(tree);
 	for (unsigned i = 0; i < 2; i++) {
 		assert_int_equal(pipe(ends), 0);
 		cleanup_tree struct tree *found_tree = tree_new();
@@ -313,7 +319,7 @@ static void test_image(void **state)
 			xasprintf("image qcow2 %s %s\n", path, i != 0 ? root : "none");
 		assert_non_null(strstr(said, note));
 		assert_non_null(strstr(said, "warning: w\n"));
-		cleanup_free char *found = dump(found_tree);
+		cleanup_free char *found = tree_text(found_tree);
 		assert_string_equal(found, expected);
 	}
 }
@@ -340,6 +346,7 @@ int main(void)
 		cmocka_unit_test(test_attribute_names),
 		cmocka_unit_test(test_zeros),
 		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_no_program),
 		cmocka_unit_test(test_image),
 	};
 	return cmocka_run_group_tests(tests, NULL, remove_all);

@@ -12,7 +12,7 @@
 #include "layer/tar_header.h"
 #include "support/memory.h"
 #include "tree/changes.h"
-#include "tree/dump.h"
+#include "tree_text.h"
 
 /* Keeps what is written, and fails once more than `most` bytes came. */
 struct memory_sink {
@@ -49,15 +49,6 @@ static struct inode *add_file(struct tree *tree, const char *name, size_t size)
 	return inode;
 }
 
-static char *dump(struct tree *tree)
-{
-	struct buffer out = {0};
-	struct error err;
-	if (tree_dump(tree, &out, &err) < 0)
-		fail_msg("%s", err.message);
-	return buffer_steal_text(&out);
-}
-
 /* Writes the whole tree, reads it back and compares the two. */
 static void check_round_trip(struct tree *tree, const char *what)
 {
@@ -74,8 +65,8 @@ static void check_round_trip(struct tree *tree, const char *what)
 	if (layer_apply(again, source_from_bytes(sink.bytes.data, sink.bytes.len), sink.bytes.len,
 		    "layer", &err) < 0)
 		fail_msg("%s: %s", what, err.message);
-	cleanup_free char *expected = dump(tree);
-	cleanup_free char *found = dump(again);
+	cleanup_free char *expected = tree_text(tree);
+	cleanup_free char *found = tree_text(again);
 	if (strcmp(expected, found) != 0)
 		fail_msg("%s: expected\n%sfound\n%s", what, expected, found);
 	buffer_free(&sink.bytes);
@@ -207,7 +198,7 @@ static void test_symlink_mode(void **state)
 		&tar, &(struct tar_header){.path = "h", .type = '1', .mode = 0600, .target = "l"});
 	assert_int_equal(
 		layer_apply(tree, source_from_bytes(tar.data, tar.len), tar.len, "x", &err), 0);
-	cleanup_free char *found = dump(tree);
+	cleanup_free char *found = tree_text(tree);
 	assert_string_equal(found, "/ d 0755 0:0 0 0.000000000\n"
 				   "/h l 0777 0:0 1 0.000000000 -> x\n"
 				   "/l l 0777 0:0 1 0.000000000 -> x =/h\n");

@@ -10,16 +10,11 @@
 #include <string.h>
 
 #include "commands/build_flags.h"
-#include "commands/diff_options.h"
-#include "commands/export_options.h"
-#include "commands/inspect_options.h"
+#include "commands/commands.h"
+#include "commands/flag_fields.h"
 #include "support/buffer.h"
 #include "support/fileio.h"
 #include "support/memory.h"
-
-static const struct argv_command *const commands[] = {
-	&build_argv, &export_argv, &inspect_argv, &diff_argv};
-#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
 /* The text of --help. */
 static char *help_text(const struct argv_command *command)
@@ -76,7 +71,7 @@ static void test_tables(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		check_table(commands[i]);
+		check_table(commands[i].argv);
 }
 
 /* What is in the tables besides: build has one function a flag, the others one with its field. */
@@ -88,13 +83,18 @@ static void test_functions(void **state)
 		if (flag->is.name == NULL)
 			continue;
 		bool is_help = strcmp(flag->is.name, "help") == 0;
-		assert_int_equal((flag->take != NULL) + (flag->config != NULL), !is_help);
-		assert_true(flag->config == NULL || (flag->over_spec && flag->is.argument != NULL));
+		assert_int_equal(
+			(flag->take != NULL) + (flag->config != NULL) + (flag->extras != NULL),
+			!is_help);
+		assert_true((flag->config == NULL && flag->extras == NULL) ||
+			    (flag->over_spec && flag->is.argument != NULL));
 	}
-	for (size_t i = 1; i < COMMAND_COUNT; i++) {
-		for (size_t k = 0; k < commands[i]->flag_count; k++) {
+	for (size_t i = 0; i < COMMAND_COUNT; i++) {
+		const struct argv_command *argv = commands[i].argv;
+		assert_string_equal(argv->name, commands[i].name);
+		for (size_t k = 0; argv != &build_argv && k < argv->flag_count; k++) {
 			const struct field_flag *flag =
-				(const struct field_flag *)argv_flag_at(commands[i], k);
+				(const struct field_flag *)argv_flag_at(argv, k);
 			bool acts = flag->is.name != NULL && strcmp(flag->is.name, "help") != 0;
 			assert_int_equal(flag->take != NULL, acts);
 		}
@@ -138,7 +138,7 @@ static void test_texts(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		check_texts(commands[i]);
+		check_texts(commands[i].argv);
 }
 
 int main(void)

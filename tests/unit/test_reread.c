@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "disk_rig.h"
+#include "mark_oracle.h"
 
 static void nothing(struct guest *g)
 {
@@ -307,6 +308,7 @@ static void random_trees_agree(void **state)
 {
 	(void)state;
 	struct random random = {.state = random_seed()};
+	struct changes changes;
 	for (int round = 0; round < 60; round++) {
 		cleanup_rig struct rig rig;
 		struct tree *tree = tree_new();
@@ -316,7 +318,26 @@ static void random_trees_agree(void **state)
 		guest_random(g, &random, 1 + random_below(&random, 40));
 		guest_close(g);
 		rig_check(&rig);
+		check_mark(rig.tree, &changes);
 	}
+}
+
+/* Of a file that was written to nothing but its own names is touched, though many are around. */
+static void only_changes_are_touched(void **state)
+{
+	(void)state;
+	size_t count;
+	cleanup_rig struct rig rig;
+	rig_open(&rig, rig_tree());
+	struct guest *g = guest_open(rig.after);
+	guest_write(g, "/many/a-name-of-some-length-7", 0, "x", 1);
+	guest_write(g, "/bin/sh", 0, "x", 1);
+	guest_close(g);
+	rig_check(&rig);
+	struct dentry *const *touched = tree_touched(rig.tree, &count);
+	assert_int_equal(count, 4);
+	for (size_t i = 0; i < count; i++)
+		assert_ptr_not_equal(touched[i]->inode, touched[i]->base);
 }
 
 int main(void)
@@ -325,6 +346,7 @@ int main(void)
 		cmocka_unit_test(scenarios_agree),
 		cmocka_unit_test(unchanged_is_shared),
 		cmocka_unit_test(scaffold_stays),
+		cmocka_unit_test(only_changes_are_touched),
 		cmocka_unit_test(random_trees_agree),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -367,23 +367,52 @@ static void other_bases_are_refused(void **state)
 	rig_check(&rig);
 }
 
+/* Numbers that the tree did not get with this disk are noticed where a change leads to them. */
 static void other_trees_are_refused(void **state)
 {
 	(void)state;
 	struct error err;
 	cleanup_rig struct rig rig;
 	rig_open(&rig, rig_tree());
-	struct inode *inode = tree_walk(rig.tree, "/etc/passwd")->inode;
-	uint32_t sound = inode->ino;
-	const uint32_t numbers[] = {0, 2, UINT32_MAX, tree_walk(rig.tree, "/etc")->inode->ino};
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
-		inode->ino = numbers[i];
-		assert_int_equal(rig_reread(&rig, &err), -EINVAL);
-		assert_int_equal(err.kind, ERROR_INTERNAL);
-		assert_non_null(strstr(err.message, "/etc"));
+	struct guest *g = guest_open(rig.after);
+	guest_chmod(g, "/etc/cfg/a", 0600);
+	guest_close(g);
+	static const char *const paths[] = {"/etc/cfg/a", "/etc/cfg", "/etc", "/"};
+	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+		struct inode *inode = tree_walk(rig.tree, paths[i])->inode;
+		uint32_t sound = inode->ino;
+		const uint32_t numbers[] = {
+			0, 3, UINT32_MAX, tree_walk(rig.tree, "/usr")->inode->ino};
+		for (size_t j = 0; j < sizeof(numbers) / sizeof(*numbers); j++) {
+			inode->ino = numbers[j];
+			assert_int_equal(rig_reread(&rig, &err), -EINVAL);
+			assert_int_equal(err.kind, ERROR_INTERNAL);
+			cleanup_free char *words =
+				xasprintf("%s is inode %u", paths[i], numbers[j]);
+			if (strstr(err.message, words) == NULL)
+				fail_msg("'%s' has no '%s'", err.message, words);
+		}
+		inode->ino = sound;
 	}
-	inode->ino = sound;
 	rig_check(&rig);
+}
+
+/* Of a tree without numbers, or with one too many, nothing is read. */
+static void other_numbers_are_refused(void **state)
+{
+	(void)state;
+	struct error err;
+	cleanup_rig struct rig rig;
+	rig_open(&rig, rig_tree());
+	struct inode *inode = tree_walk(rig.tree, "/etc")->inode;
+	uint32_t sound = inode->ino;
+	tree_set_number(rig.tree, inode, 100000);
+	assert_int_equal(rig_reread(&rig, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "it has inode 100000"));
+	tree_forget_numbers(rig.tree);
+	tree_set_number(rig.tree, inode, sound);
+	assert_int_equal(rig_reread(&rig, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "/ is inode 0"));
 }
 
 static void smaller_overlay_is_refused(void **state)
@@ -510,6 +539,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(other_bases_are_refused),
 		cmocka_unit_test(other_trees_are_refused),
+		cmocka_unit_test(other_numbers_are_refused),
 		cmocka_unit_test(smaller_overlay_is_refused),
 		cmocka_unit_test(damaged_disks_are_refused),
 		cmocka_unit_test(random_damage_is_survived),

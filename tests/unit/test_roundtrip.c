@@ -13,16 +13,7 @@
 #include "random_tree.h"
 #include "support/memory.h"
 #include "tree/changes.h"
-#include "tree/dump.h"
-
-static char *dump(struct tree *tree)
-{
-	struct error err;
-	struct buffer out = {0};
-	if (tree_dump(tree, &out, &err) < 0)
-		fail_msg("%s", err.message);
-	return buffer_steal_text(&out);
-}
+#include "tree_text.h"
 
 static struct tree *make_tree(uint64_t seed, unsigned steps)
 {
@@ -55,8 +46,8 @@ static void test_whole_tree(void **state)
 		cleanup_tree struct tree *copy = tree_new();
 		changes_mark_all(tree);
 		carry_over(tree, copy);
-		cleanup_free char *expected = dump(tree);
-		cleanup_free char *found = dump(copy);
+		cleanup_free char *expected = tree_text(tree);
+		cleanup_free char *found = tree_text(copy);
 		assert_string_equal(found, expected);
 	}
 }
@@ -77,8 +68,8 @@ static void test_apply_of_diff(void **state)
 		/* The root's mtime alone is no change. */
 		tree_root(a)->inode->mtime_sec = tree_root(b)->inode->mtime_sec;
 		tree_root(a)->inode->mtime_nsec = tree_root(b)->inode->mtime_nsec;
-		cleanup_free char *expected = dump(b);
-		cleanup_free char *found = dump(a);
+		cleanup_free char *expected = tree_text(b);
+		cleanup_free char *found = tree_text(a);
 		assert_string_equal(found, expected);
 	}
 }
@@ -103,10 +94,10 @@ static void test_revert(void **state)
 		struct random random = {.state = seed};
 		tree_freeze(tree);
 		uint64_t count = tree_count(tree);
-		cleanup_free char *before = dump(tree);
+		cleanup_free char *before = tree_text(tree);
 		random_changes(&random, tree, 100);
 		tree_revert(tree);
-		cleanup_free char *after = dump(tree);
+		cleanup_free char *after = tree_text(tree);
 		assert_string_equal(after, before);
 		assert_int_equal(tree_count(tree), count);
 	}

@@ -17,7 +17,6 @@
 #include "support/error.h"
 #include "support/fileio.h"
 #include "support/memory.h"
-#include "support/report.h"
 
 static void test_error_is_one_printable_line(void **state)
 {
@@ -230,24 +229,6 @@ static void test_copy_range(void **state)
 	assert_int_equal(err.kind, ERROR_INPUT);
 }
 
-static void test_report_json(void **state)
-{
-	(void)state;
-	struct error err;
-	char text[512] = "";
-	cleanup_close int fd = file_temporary(&err);
-	cleanup_report struct report *report = report_new(REPORT_JSON, fd);
-	report_stage(report, "read", "a \"b\"");
-	report_output(report, true, "x\n", 2);
-	error_set(&err, ERROR_INPUT, EINVAL, "bad");
-	report_error(report, &err);
-	assert_true(pread(fd, text, sizeof(text) - 1, 0) > 0);
-	assert_string_equal(text,
-		"{\"type\":\"stage\",\"name\":\"read\",\"text\":\"a \\\"b\\\"\"}\n"
-		"{\"type\":\"stderr\",\"text\":\"x\\u000a\"}\n"
-		"{\"type\":\"error\",\"name\":\"input\",\"text\":\"bad\"}\n");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -262,7 +243,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_output_errors, make_folder, remove_folder),
 		cmocka_unit_test(test_short_file),
 		cmocka_unit_test(test_copy_range),
-		cmocka_unit_test(test_report_json),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

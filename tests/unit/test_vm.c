@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "random_tree.h"
 #include "support/fileio.h"
 #include "support/memory.h"
 #include "vm/guest_files.h"
@@ -22,33 +22,6 @@
 #include "vm/ring.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-/* A generator that gives the same numbers everywhere (xorshift64*). */
-static uint64_t random_state;
-
-static uint64_t next_random(void)
-{
-	random_state ^= random_state >> 12;
-	random_state ^= random_state << 25;
-	random_state ^= random_state >> 27;
-	return random_state * 2685821657736338717u;
-}
-
-static size_t below(size_t limit)
-{
-	return (size_t)(next_random() % limit);
-}
-
-static int set_seed(void **state)
-{
-	const char *given = getenv("LAYERVM_TEST_SEED");
-	(void)state;
-	random_state = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
-	if (random_state == 0)
-		random_state = 1;
-	print_message("LAYERVM_TEST_SEED=%llu\n", (unsigned long long)random_state);
-	return 0;
-}
 
 /* Arguments */
 
@@ -102,7 +75,8 @@ static void test_arguments(void **state)
 			"-device\n"
 			"virtio-blk-pci,drive=disk,disable-legacy=on,rerror=report,werror=report\n",
 			rows[row].line);
-		assert_int_equal(qemu_args_make(&args, &plain_options, rows[row].accel, &err), 0);
+		assert_int_equal(
+			qemu_args_make(&args, &plain_options, rows[row].accel, QEMU_BOOT, &err), 0);
 		for (size_t i = 0; i < args.count; i++)
 			buffer_printf(&lines, "%s\n", args.argv[i]);
 		assert_null(args.argv[args.count]);
@@ -111,20 +85,79 @@ static void test_arguments(void **state)
 	}
 }
 
+#define COMMON                                                                                     \
+	"qemu-system-x86_64 -no-user-config -nodefaults -display none -monitor none -no-reboot "   \
+	"-sandbox "                                                                                \
+	"on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -machine "        \
+	"q35,usb=off,vmport=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel "         \
+	"tcg,thread=multi -cpu max -smp 2 -m 300M -object "                                        \
+	"memory-backend-file,id=memory,mem-path=/proc/self/fd/25,size=300M,share="
+#define CHANNELS                                                                                   \
+	"-chardev socket,id=control,fd=24 -mon chardev=control,mode=control "                      \
+	"-chardev socket,id=console,fd=4 -serial chardev:console "                                 \
+	"-chardev socket,id=channel,fd=3 -device virtio-serial-pci,disable-legacy=on "             \
+	"-device virtserialport,chardev=channel,name=layervm.channel "
+#define DISK "-device virtio-blk-pci,drive=disk,disable-legacy=on,rerror=report,werror=report "
+
+/*
+ * A guest that is saved and one that goes on from there: the same machine, but for whose the memory
+ * is, where it begins, and what is behind the disk of 64 GiB.
+ */
+static void test_arguments_saved(void **state)
+{
+	static const struct {
+		enum qemu_start start;
+		const char *line;
+	} rows[] = {
+		{QEMU_SAVE,
+			COMMON "on -kernel /k,1 -initrd /i 2 -append "
+			       "console=ttyS0 quiet panic=-1 oops=panic random.trust_cpu=on "
+			       "mitigations=off cryptomgr.notests noreplace-smp 8250.nr_uarts=1 "
+			       "rcupdate.rcu_expedited=1 no_timer_check " CHANNELS
+			       "-blockdev driver=null-co,node-name=disk,read-zeroes=on,"
+			       "size=68719476736 " DISK},
+		{QEMU_RESTORE,
+			COMMON "off -incoming defer " CHANNELS
+			       "-add-fd fd=5,set=5 -blockdev driver=file,node-name=base-file,"
+			       "filename=/dev/fdset/5,locking=off,read-only=on "
+			       "-add-fd fd=6,set=6 -blockdev driver=file,node-name=overlay-file,"
+			       "filename=/dev/fdset/6,locking=off,read-only=off,"
+			       "cache.no-flush=on "
+			       "-blockdev driver=raw,node-name=base,file=base-file,read-only=on "
+			       "-blockdev driver=qcow2,node-name=disk,file=overlay-file,"
+			       "backing=base,discard=ignore " DISK},
+	};
+	(void)state;
+	for (size_t row = 0; row < COUNT(rows); row++) {
+		struct error err;
+		cleanup_qemu_args struct qemu_args args = {0};
+		struct buffer line = {0};
+		assert_int_equal(
+			qemu_args_make(&args, &plain_options, VM_ACCEL_TCG, rows[row].start, &err),
+			0);
+		for (size_t i = 0; i < args.count; i++)
+			buffer_printf(&line, "%s ", args.argv[i]);
+		cleanup_free char *got = buffer_steal_text(&line);
+		assert_string_equal(got, rows[row].line);
+	}
+}
+
 /* Further disks come after the first one, at the end, so that the guest names them in order. */
 static void test_arguments_further_disks(void **state)
 {
-	static const int disks[VM_FURTHER_MAX + 1] = {40, 41};
+	static const struct vm_disk disks[VM_FURTHER_MAX + 1] = {
+		{.fd = 40, .overlay_fd = -1}, {.fd = 41, .overlay_fd = -1}};
 	static const char file_0[] = "driver=file,node-name=further-file-0,"
 				     "filename=/dev/fdset/7,locking=off,read-only=on";
 	static const char file_1[] = "driver=file,node-name=further-file-1,"
 				     "filename=/dev/fdset/8,locking=off,read-only=on";
 	static const char *const added[] = {"-add-fd", "fd=7,set=7", "-blockdev", file_0,
 		"-blockdev", "driver=raw,node-name=further-0,file=further-file-0,read-only=on",
-		"-device", "virtio-blk-pci,drive=further-0,disable-legacy=on", "-add-fd",
-		"fd=8,set=8", "-blockdev", file_1, "-blockdev",
+		"-device",
+		"virtio-blk-pci,drive=further-0,disable-legacy=on,rerror=report,werror=report",
+		"-add-fd", "fd=8,set=8", "-blockdev", file_1, "-blockdev",
 		"driver=raw,node-name=further-1,file=further-file-1,read-only=on", "-device",
-		"virtio-blk-pci,drive=further-1,disable-legacy=on"};
+		"virtio-blk-pci,drive=further-1,disable-legacy=on,rerror=report,werror=report"};
 	struct error err;
 	struct vm_options options = plain_options;
 	cleanup_qemu_args struct qemu_args plain = {0};
@@ -133,16 +166,62 @@ static void test_arguments_further_disks(void **state)
 	(void)state;
 	options.further = disks;
 	options.further_count = 2;
-	assert_int_equal(qemu_args_make(&plain, &plain_options, VM_ACCEL_TCG, &err), 0);
-	assert_int_equal(qemu_args_make(&args, &options, VM_ACCEL_TCG, &err), 0);
+	assert_int_equal(qemu_args_make(&plain, &plain_options, VM_ACCEL_TCG, QEMU_BOOT, &err), 0);
+	assert_int_equal(qemu_args_make(&args, &options, VM_ACCEL_TCG, QEMU_BOOT, &err), 0);
 	assert_int_equal(args.count, plain.count + COUNT(added));
 	for (size_t i = 0; i < plain.count; i++)
 		assert_string_equal(args.argv[i], plain.argv[i]);
 	for (size_t i = 0; i < COUNT(added); i++)
 		assert_string_equal(args.argv[plain.count + i], added[i]);
 	options.further_count = VM_FURTHER_MAX + 1;
-	assert_int_equal(qemu_args_make(&none, &options, VM_ACCEL_TCG, &err), -E2BIG);
+	assert_int_equal(qemu_args_make(&none, &options, VM_ACCEL_TCG, QEMU_BOOT, &err), -E2BIG);
 	assert_int_equal(err.kind, ERROR_INTERNAL);
+}
+
+/* A disk with an overlay, one that is kept, and the network: what plain disks do not have. */
+static void test_arguments_extras(void **state)
+{
+	static const struct vm_disk disks[] = {
+		{.fd = 40, .overlay_fd = 41},
+		{.fd = 42, .overlay_fd = -1, .writable = true},
+	};
+	static const struct vm_network network = {.fd = 43};
+	static const char device[] = ",disable-legacy=on,rerror=report,werror=report";
+	struct error err;
+	struct vm_options options = plain_options;
+	cleanup_qemu_args struct qemu_args plain = {0};
+	cleanup_qemu_args struct qemu_args args = {0};
+	struct buffer lines = {0};
+	(void)state;
+	options.further = disks;
+	options.further_count = COUNT(disks);
+	options.network = &network;
+	assert_int_equal(qemu_args_make(&plain, &plain_options, VM_ACCEL_TCG, QEMU_BOOT, &err), 0);
+	assert_int_equal(qemu_args_make(&args, &options, VM_ACCEL_TCG, QEMU_BOOT, &err), 0);
+	for (size_t i = plain.count; i < args.count; i++)
+		buffer_printf(&lines, "%s\n", args.argv[i]);
+	cleanup_free char *got = buffer_steal_text(&lines);
+	cleanup_free char *expected = xasprintf(
+		"-add-fd\nfd=7,set=7\n"
+		"-blockdev\ndriver=file,node-name=further-file-0,filename=/dev/fdset/7,"
+		"locking=off,read-only=on\n"
+		"-blockdev\ndriver=raw,node-name=further-base-0,file=further-file-0,read-only=on\n"
+		"-add-fd\nfd=15,set=15\n"
+		"-blockdev\ndriver=file,node-name=further-overlay-0,filename=/dev/fdset/15,"
+		"locking=off,read-only=off,cache.no-flush=on\n"
+		"-blockdev\ndriver=qcow2,node-name=further-0,file=further-overlay-0,"
+		"backing=further-base-0,discard=ignore\n"
+		"-device\nvirtio-blk-pci,drive=further-0%s\n"
+		"-add-fd\nfd=8,set=8\n"
+		"-blockdev\ndriver=file,node-name=further-file-1,filename=/dev/fdset/8,"
+		"locking=off,read-only=off\n"
+		"-blockdev\ndriver=raw,node-name=further-1,file=further-file-1,read-only=off\n"
+		"-device\nvirtio-blk-pci,drive=further-1%s\n"
+		"-netdev\nstream,id=net,server=off,addr.type=fd,addr.str=23\n"
+		"-device\nvirtio-net-pci,netdev=net,mac=52:54:00:12:34:56,disable-legacy=on,"
+		"romfile=\n",
+		device, device);
+	assert_string_equal(got, expected);
 }
 
 static void test_arguments_refused(void **state)
@@ -152,11 +231,11 @@ static void test_arguments_refused(void **state)
 	struct vm_options options = plain_options;
 	(void)state;
 	options.memory_mib = 0;
-	assert_int_equal(qemu_args_make(&args, &options, VM_ACCEL_TCG, &err), -EINVAL);
+	assert_int_equal(qemu_args_make(&args, &options, VM_ACCEL_TCG, QEMU_BOOT, &err), -EINVAL);
 	assert_int_equal(err.kind, ERROR_SPEC);
 	options = plain_options;
 	options.cpus = 0;
-	assert_int_equal(qemu_args_make(&args, &options, VM_ACCEL_TCG, &err), -EINVAL);
+	assert_int_equal(qemu_args_make(&args, &options, VM_ACCEL_TCG, QEMU_BOOT, &err), -EINVAL);
 	assert_int_equal(err.kind, ERROR_SPEC);
 }
 
@@ -166,18 +245,20 @@ static void test_ring_keeps_the_end(void **state)
 {
 	cleanup_free struct ring *ring = xcalloc(1, sizeof(*ring));
 	cleanup_buffer struct buffer all = {0};
+	struct random random = {.state = random_seed()};
 	(void)state;
 	for (unsigned round = 0; round < 200; round++) {
 		uint8_t piece[3000];
-		size_t len = below(100) == 0 ? 0 : below(sizeof(piece));
+		size_t len =
+			random_below(&random, 100) == 0 ? 0 : random_below(&random, sizeof(piece));
 		for (size_t i = 0; i < len; i++)
-			piece[i] = (uint8_t)next_random();
+			piece[i] = (uint8_t)random_below(&random, 256);
 		ring_add(ring, piece, len);
 		buffer_add(&all, piece, len);
 	}
 	cleanup_free uint8_t *big = xmalloc(RING_SIZE + 77);
 	for (size_t i = 0; i < RING_SIZE + 77; i++)
-		big[i] = (uint8_t)next_random();
+		big[i] = (uint8_t)random_below(&random, 256);
 	size_t at[] = {all.len, all.len + RING_SIZE + 77};
 	for (size_t turn = 0; turn < COUNT(at); turn++) {
 		if (turn == 1) {
@@ -297,7 +378,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_arguments),
+		cmocka_unit_test(test_arguments_saved),
 		cmocka_unit_test(test_arguments_further_disks),
+		cmocka_unit_test(test_arguments_extras),
 		cmocka_unit_test(test_arguments_refused),
 		cmocka_unit_test(test_ring_keeps_the_end),
 		cmocka_unit_test(test_ring_tail),
@@ -305,5 +388,5 @@ int main(void)
 		cmocka_unit_test(test_ring_find),
 		cmocka_unit_test(test_guest_files),
 	};
-	return cmocka_run_group_tests_name("vm", tests, set_seed, NULL);
+	return cmocka_run_group_tests_name("vm", tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/landlock.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -62,13 +64,34 @@ static char *make_fake(const char *name)
 	return steal_ptr(&path);
 }
 
-/* Runs a program as QEMU, reporting to fd. Fakes named so are of the other job. */
+/* Which job a fake is made for: its name begins so. */
+static enum vm_job_kind kind_of(const char *program)
+{
+	if (strstr(program, FAKE_PREFIX "unpack-") != NULL)
+		return VM_JOB_UNPACK;
+	return strstr(program, FAKE_PREFIX "command-") != NULL ? VM_JOB_COMMAND : VM_JOB_SCRIPT;
+}
+
+/* A pipe's end without a reader, for commands. */
+static int unread_pipe(void)
+{
+	int ends[2];
+	assert_return_code(pipe2(ends, O_CLOEXEC), errno);
+	close(ends[0]);
+	return ends[1];
+}
+
+/* Runs a program as QEMU, reporting to fd. */
 static void run_program(const char *program, unsigned timeout, int fd, struct result *result)
 {
 	static const char *const env[] = {"A=b", NULL};
+	cleanup_close int unread = unread_pipe();
+	const struct vm_streams streams = {.in = -1, .out = unread, .err = unread};
+	const enum vm_job_kind kind = kind_of(program);
 	const struct vm_job job = {
-		.kind = strstr(program, FAKE_PREFIX "unpack-") != NULL ? VM_JOB_UNPACK
-								       : VM_JOB_SCRIPT,
+		.kind = kind,
+		.command = "hi",
+		.streams = kind == VM_JOB_COMMAND ? &streams : NULL,
 		.script = "echo hi\n",
 		.script_len = 8,
 		.env = env,
@@ -79,8 +102,9 @@ static void run_program(const char *program, unsigned timeout, int fd, struct re
 	cleanup_close int overlay = file_temporary(&err);
 	assert_true(disk >= 0 && overlay >= 0);
 	assert_return_code(ftruncate(disk, DISK_SIZE), errno);
+	const struct vm_disk further = {.fd = disk, .overlay_fd = -1};
 	const struct vm_options options = {
-		.further = &disk,
+		.further = &further,
 		.further_count = job.kind == VM_JOB_UNPACK ? 1 : 0,
 		.qemu = program,
 		.kernel = "vmlinuz",
@@ -133,17 +157,15 @@ static void test_inherited(void **state)
 	(void)state;
 	/* What must not reach QEMU: a descriptor without O_CLOEXEC, a mask, a handler, a variable.
 	 */
-	int stray = open("/dev/null", O_RDONLY);
+	int stray = open("/proc/self/status", O_RDONLY);
 	assert_true(stray >= 0);
 	sigemptyset(&usr1);
 	sigaddset(&usr1, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &usr1, &before);
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGCHLD, SIG_IGN);
 	setenv("SECRET", "x", 1);
 	run_fake_for("inherit", 60, &result);
 	unsetenv("SECRET");
-	signal(SIGPIPE, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	close(stray);
 	if (result.r < 0)
@@ -153,6 +175,29 @@ static void test_inherited(void **state)
 					 "core 0, files 256, size 84934656\n"
 					 "base 0, overlay 2, SIGUSR1 blocked 0, SIGPIPE ignored 0\n"
 					 "LC_ALL=C\nPATH=/usr/bin:/bin\n");
+}
+
+/* Whatever QEMU is made to do, it opens no file that it was not given. */
+static void test_reach(void **state)
+{
+	cleanup_result struct result result;
+	(void)state;
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) < 1)
+		skip(); /* the kernel has no Landlock */
+	cleanup_free char *secret = xasprintf("%s/secret", folder);
+	cleanup_close int fd = open(secret, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	run_fake_for("reach", 60, &result);
+	assert_return_code(unlink(secret), errno);
+	assert_int_equal(result.r, 0);
+	assert_string_equal(result.text, "a program: opens\n"
+					 "a device: opens\n"
+					 "itself: opens\n"
+					 "the base for writing: Permission denied\n"
+					 "another file: Permission denied\n"
+					 "another file for writing: Permission denied\n"
+					 "a new file: Permission denied\n"
+					 "users: Permission denied\n");
 }
 
 struct row {
@@ -178,6 +223,21 @@ static const struct row rows[] = {
 		NULL},
 	{"full-well", 0, 0, NULL, NULL},
 	{"disk", ERROR_GUEST, 0, "the guest: the disk\\x0ais bad", NULL},
+	{"disk-too", ERROR_SCRIPT, 3, "the script ended with status 3",
+		"layervm: warning: the guest: a swap file"},
+	{"command-7", 0, 7, NULL, NULL},
+	{"command-9", 0, 137, NULL,
+		"layervm: warning: the guest ran out of its 256 MiB of memory and its kernel "
+		"killed 2 processes, but the command went on to its end; raise buildVMMemorySize "
+		"(--memory)\nlayervm: warning: the guest's disk was full before the command "
+		"ended; raise diskSize (--disk-size)\n"},
+	{"command-disk", ERROR_GUEST, 7, "the guest: a swap file", NULL},
+	{"command-not-run", ERROR_SCRIPT, 127, "the command cannot be run: no such thing", NULL},
+	{"command-reset", ERROR_GUEST, 0,
+		"the guest was switched off or reset while the command ran", NULL},
+	{"command-flood", ERROR_SCRIPT, 141,
+		"the command did not end in 5 seconds after the reader of its output was gone",
+		NULL},
 	{"failure", ERROR_GUEST, 0, "the guest: cannot mount the image's disk", NULL},
 	{"refuse", ERROR_QEMU, 0, "QEMU ended with status 1: fake: bad option|fake: giving up",
 		NULL},
@@ -185,6 +245,7 @@ static const struct row rows[] = {
 	{"last-status", ERROR_QEMU, 0, "QEMU ended with status 3: fake: overlay-file: I/O error",
 		NULL},
 	{"silent", ERROR_GUEST, 0, "the guest was switched off or reset while it booted", NULL},
+	{"asleep", ERROR_GUEST, 0, "the guest was switched off or reset while it booted", NULL},
 	{"reset", ERROR_GUEST, 0, "the guest was switched off or reset while the script ran", NULL},
 	{"cut", ERROR_GUEST, 0, "the guest was switched off or reset while the script ran", NULL},
 	{"init", ERROR_GUEST, 0, "the guest did not come up: cannot mount /proc",
@@ -199,7 +260,7 @@ static const struct row rows[] = {
 		"syncing: System is deadlocked on memory); raise buildVMMemorySize (--memory)",
 		"deadlocked"},
 	{"version", ERROR_GUEST, 0,
-		"the guest's init speaks version 9 of the protocol, version 2 is expected: layervm "
+		"the guest's init speaks version 9 of the protocol, version 4 is expected: layervm "
 		"and its guest files do not belong together",
 		NULL},
 	{"unpack-done", 0, 0, NULL, NULL},
@@ -312,6 +373,24 @@ static void test_timeouts(void **state)
 		if (result.seconds < table[i].least || result.seconds > table[i].most)
 			fail_msg("%s: %.2f seconds", table[i].name, result.seconds);
 	}
+}
+
+/* A report that nobody reads holds up neither the time limit nor the end. */
+static void test_unread_report(void **state)
+{
+	int ends[2];
+	struct result result = {0};
+	(void)state;
+	assert_return_code(pipe2(ends, O_CLOEXEC), errno);
+	cleanup_close int out = ends[1];
+	cleanup_close int in = ends[0];
+	cleanup_free char *program = make_fake("flood");
+	run_program(program, 1, out, &result);
+	assert_return_code(unlink(program), errno);
+	assert_int_equal(result.r, -ETIMEDOUT);
+	assert_int_equal(result.err.kind, ERROR_TIMEOUT);
+	if (result.seconds < 1 || result.seconds > 10)
+		fail_msg("%.2f seconds", result.seconds);
 }
 
 /* Waits until a process is gone that is no child of ours. */
@@ -438,12 +517,15 @@ int main(int argc, char **argv)
 	const char *name = slash != NULL ? slash + 1 : argv[0];
 	if (argc > 1 && strncmp(name, FAKE_PREFIX, strlen(FAKE_PREFIX)) == 0)
 		fake_qemu(name + strlen(FAKE_PREFIX), argv);
+	signal(SIGPIPE, SIG_IGN); /* as layervm has it; test_inherited: QEMU has it not */
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_job_and_output),
 		cmocka_unit_test(test_inherited),
+		cmocka_unit_test(test_reach),
 		cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_missing_programs),
 		cmocka_unit_test(test_timeouts),
+		cmocka_unit_test(test_unread_report),
 		cmocka_unit_test(test_nothing_is_left),
 		cmocka_unit_test(test_interrupts),
 		cmocka_unit_test(test_dies_with_layervm),

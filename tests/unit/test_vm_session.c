@@ -6,14 +6,17 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "guest_frames.h"
 #include "support/fileio.h"
 #include "support/memory.h"
+#include "vm/request.h"
 #include "vm/session.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -45,6 +48,9 @@ static int set_seed(void **state)
 	return 0;
 }
 
+static const struct vm_options plain_options = {0};
+static const struct vm_options limited_options = {.log_limit = 20};
+
 static const char *const job_env[] = {"A=b", "EMPTY=", NULL};
 static const struct vm_job plain_job = {
 	.script = "#!/x\n",
@@ -52,23 +58,6 @@ static const struct vm_job plain_job = {
 	.env = job_env,
 	.cwd = "/w",
 };
-
-static void add_frame(struct buffer *to, unsigned type, const void *payload, size_t len)
-{
-	uint8_t header[FRAME_HEADER_SIZE];
-	frame_header_put(header, (enum frame_type)type, (uint32_t)len);
-	buffer_add(to, header, sizeof(header));
-	buffer_add(to, payload, len);
-}
-
-static void add_exit(struct buffer *to, uint32_t how, uint32_t code, const char *words)
-{
-	uint8_t payload[EXIT_REPORT_SIZE + 2 * FRAME_TEXT_MAX];
-	const struct exit_report report = {.how = how, .code = code, .flags = 1, .oom_kills = 2};
-	exit_report_put(payload, &report);
-	memcpy(payload + EXIT_REPORT_SIZE, words, strlen(words));
-	add_frame(to, FRAME_EXIT, payload, EXIT_REPORT_SIZE + strlen(words));
-}
 
 static struct report *make_report(int *fd)
 {
@@ -90,6 +79,7 @@ static char *read_report(int fd)
 static void add_whole_run(struct buffer *to)
 {
 	add_frame(to, FRAME_HELLO, "6.1", 3);
+	add_frame(to, FRAME_AWAKE, NULL, 0);
 	add_frame(to, FRAME_STARTED, NULL, 0);
 	add_frame(to, FRAME_STDOUT, "one\n", 4);
 	add_frame(to, FRAME_STDERR, "two\n", 4);
@@ -98,23 +88,24 @@ static void add_whole_run(struct buffer *to)
 	add_frame(to, FRAME_BYE, "words", 5);
 }
 
-/* What the host sends for plain_job; the random bytes are left out of the comparison. */
-static void check_sent(const struct buffer *sent)
+/* What the host sends for plain_job; the time and the random bytes are left out. */
+static void check_sent(struct buffer *sent)
 {
+	static const uint8_t zeros[ENTROPY_SIZE];
 	cleanup_buffer struct buffer expected = {0};
-	uint8_t entropy[64] = {0};
-	add_frame(&expected, FRAME_ENTROPY, entropy, sizeof(entropy));
+	add_awakening(&expected);
 	add_frame(&expected, FRAME_CWD, "/w", 2);
 	add_frame(&expected, FRAME_ENV, "A=b", 3);
 	add_frame(&expected, FRAME_ENV, "EMPTY=", 6);
 	add_frame(&expected, FRAME_SCRIPT, "#!/x\n", 5);
 	add_frame(&expected, FRAME_START, NULL, 0);
+	add_frame(&expected, FRAME_FINISH, NULL, 0);
 	add_frame(&expected, FRAME_RELEASE, NULL, 0);
 	assert_int_equal(sent->len, expected.len);
 	if (sent->data == NULL)
 		return; /* for the analyser: a length that is not 0 has bytes */
-	assert_memory_not_equal(sent->data + FRAME_HEADER_SIZE, entropy, sizeof(entropy));
-	memset(sent->data + FRAME_HEADER_SIZE, 0, sizeof(entropy));
+	assert_memory_not_equal(sent->data + ENTROPY_AT, zeros, sizeof(zeros));
+	blank_awakening(sent);
 	assert_memory_equal(sent->data, expected.data, expected.len);
 }
 
@@ -128,7 +119,8 @@ static void test_session_in_pieces(void **state)
 		struct error err;
 		cleanup_report struct report *report = make_report(&fd);
 		cleanup_close int report_fd = fd;
-		cleanup_session struct session session = {.job = &plain_job, .report = report};
+		cleanup_session struct session session = {
+			.options = &plain_options, .job = &plain_job, .report = report};
 		for (size_t done = 0; done < run.len;) {
 			size_t piece = round == 0 ? 1 : 1 + below(round < 50 ? 9 : run.len);
 			if (piece > run.len - done)
@@ -157,14 +149,14 @@ static const struct vm_job unpack_job = {.kind = VM_JOB_UNPACK};
 /* The other job: nothing but UNPACK is sent for it, and STDERR in pieces is kept as words. */
 static void test_session_unpack(void **state)
 {
-	uint8_t entropy[64] = {0};
 	struct error err;
 	cleanup_buffer struct buffer run = {0};
 	cleanup_buffer struct buffer expected = {0};
-	cleanup_session struct session session = {.job = &unpack_job};
+	cleanup_session struct session session = {.options = &plain_options, .job = &unpack_job};
 	(void)state;
-	assert_int_equal(session_check_job(&unpack_job, &err), 0);
+	assert_int_equal(request_check_job(&unpack_job, &err), 0);
 	add_frame(&run, FRAME_HELLO, "6.1", 3);
+	add_frame(&run, FRAME_AWAKE, NULL, 0);
 	add_frame(&run, FRAME_STARTED, NULL, 0);
 	add_frame(&run, FRAME_STDERR, "layer 1", 7);
 	add_frame(&run, FRAME_STDERR, " of 2: x", 8);
@@ -174,12 +166,13 @@ static void test_session_unpack(void **state)
 	assert_int_equal(session.stage, SESSION_OVER);
 	assert_string_equal(session.words, "layer 1 of 2: x");
 	assert_int_equal(session.logged, 0);
-	add_frame(&expected, FRAME_ENTROPY, entropy, sizeof(entropy));
+	add_awakening(&expected);
 	add_frame(&expected, FRAME_UNPACK, NULL, 0);
 	add_frame(&expected, FRAME_START, NULL, 0);
+	add_frame(&expected, FRAME_FINISH, NULL, 0);
 	add_frame(&expected, FRAME_RELEASE, NULL, 0);
 	assert_int_equal(session.to.len, expected.len);
-	memset(session.to.data + FRAME_HEADER_SIZE, 0, sizeof(entropy));
+	blank_awakening(&session.to);
 	assert_memory_equal(session.to.data, expected.data, expected.len);
 }
 
@@ -201,8 +194,10 @@ static void test_session_unpack_refuses(void **state)
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct error err = {0};
 		cleanup_buffer struct buffer run = {0};
-		cleanup_session struct session session = {.job = &unpack_job};
+		cleanup_session struct session session = {
+			.options = &plain_options, .job = &unpack_job};
 		add_frame(&run, FRAME_HELLO, NULL, 0);
+		add_frame(&run, FRAME_AWAKE, NULL, 0);
 		add_frame(&run, FRAME_STARTED, NULL, 0);
 		add_frame(&run, FRAME_STDERR, "w", 1);
 		assert_int_equal(session_receive(&session, run.data, run.len, &err), 0);
@@ -222,7 +217,7 @@ static void test_session_long_script(void **state)
 	cleanup_buffer struct buffer hello = {0};
 	struct vm_job job = plain_job;
 	struct error err;
-	cleanup_session struct session session = {.job = &job};
+	cleanup_session struct session session = {.options = &plain_options, .job = &job};
 	size_t total = 0;
 	unsigned frames = 0;
 	(void)state;
@@ -231,6 +226,7 @@ static void test_session_long_script(void **state)
 	job.script = script;
 	job.script_len = len;
 	add_frame(&hello, FRAME_HELLO, NULL, 0);
+	add_frame(&hello, FRAME_AWAKE, NULL, 0);
 	assert_int_equal(session_receive(&session, hello.data, hello.len, &err), 0);
 	for (size_t at = 0; at < session.to.len;) {
 		struct frame_header header = frame_header_get(session.to.data + at);
@@ -261,6 +257,12 @@ static void add_word(struct buffer *to, char word)
 	switch (word) {
 	case 'h':
 		add_frame(to, FRAME_HELLO, "6.1", 3);
+		break;
+	case 'a':
+		add_frame(to, FRAME_AWAKE, NULL, 0);
+		break;
+	case 'A':
+		add_frame(to, FRAME_AWAKE, "x", 1);
 		break;
 	case 's':
 		add_frame(to, FRAME_STARTED, NULL, 0);
@@ -348,34 +350,42 @@ static void test_session_refuses(void **state)
 		{"f", ERROR_GUEST, "while it boots"},
 		{"0", ERROR_GUEST, "while it boots"},
 		{"b", ERROR_GUEST, "while it boots"},
-		{"hh", ERROR_GUEST, "type 1 and length 3 before the job's start"},
-		{"ho", ERROR_GUEST, "before the job's start"},
-		{"hS", ERROR_GUEST, "type 2 and length 1 before"},
-		{"hb", ERROR_GUEST, "before the job's start"},
-		{"hss", ERROR_GUEST, "while the job runs"},
-		{"hsO", ERROR_GUEST, "empty piece of output"},
-		{"hsb", ERROR_GUEST, "while the job runs"},
-		{"hs0o", ERROR_GUEST, "after the job's end"},
-		{"hs00", ERROR_GUEST, "after the job's end"},
-		{"hs0B", ERROR_GUEST, "message of 1025 bytes, at most 1024"},
-		{"hs0bo", ERROR_GUEST, "after its last frame"},
-		{"hff", ERROR_GUEST, "after its last frame"},
-		{"hsu", ERROR_GUEST, "type 200"},
-		{"hsr", ERROR_GUEST, "type 70"},
-		{"v", ERROR_GUEST, "speaks version 3 of the protocol, version 2 is expected"},
-		{"hsv", ERROR_GUEST, "speaks version 3"},
-		{"hsz", ERROR_GUEST, "type 3 with length 0"},
-		{"hsl", ERROR_GUEST, "length 1048577, at most 1048576"},
+		{"a", ERROR_GUEST, "type 9 and length 0 while it boots"},
+		{"hh", ERROR_GUEST, "type 1 and length 3 before it is awake"},
+		{"hs", ERROR_GUEST, "type 2 and length 0 before it is awake"},
+		{"ho", ERROR_GUEST, "type 3 and length 8 before it is awake"},
+		{"h0", ERROR_GUEST, "before it is awake"},
+		{"hf", ERROR_GUEST, "before it is awake"},
+		{"hA", ERROR_GUEST, "type 9 and length 1 before it is awake"},
+		{"hah", ERROR_GUEST, "type 1 and length 3 before the job's start"},
+		{"haa", ERROR_GUEST, "type 9 and length 0 before the job's start"},
+		{"hao", ERROR_GUEST, "before the job's start"},
+		{"haS", ERROR_GUEST, "type 2 and length 1 before"},
+		{"hab", ERROR_GUEST, "before the job's start"},
+		{"hass", ERROR_GUEST, "while the job runs"},
+		{"hasO", ERROR_GUEST, "empty piece of output"},
+		{"hasb", ERROR_GUEST, "while the job runs"},
+		{"has0o", ERROR_GUEST, "after the job's end"},
+		{"has00", ERROR_GUEST, "after the job's end"},
+		{"has0B", ERROR_GUEST, "message of 1025 bytes, at most 1024"},
+		{"has0bo", ERROR_GUEST, "after its last frame"},
+		{"haff", ERROR_GUEST, "after its last frame"},
+		{"hasu", ERROR_GUEST, "type 200"},
+		{"hasr", ERROR_GUEST, "type 70"},
+		{"v", ERROR_GUEST, "speaks version 5 of the protocol, version 4 is expected"},
+		{"hasv", ERROR_GUEST, "speaks version 5"},
+		{"hasz", ERROR_GUEST, "type 3 with length 0"},
+		{"hasl", ERROR_GUEST, "length 1048577, at most 1048576"},
 		{"L", ERROR_GUEST, "length 4294967295"},
-		{"hsx", ERROR_GUEST, "5 bytes, at least 16"},
-		{"hs1", ERROR_GUEST, "kind 1, code 256"},
-		{"hs2", ERROR_GUEST, "kind 2, code 0"},
-		{"hs3", ERROR_GUEST, "kind 2, code 65"},
-		{"hs4", ERROR_GUEST, "kind 3, code 0"},
-		{"hs5", ERROR_GUEST, "kind 0, code 0"},
-		{"h0", ERROR_GUEST, "makes no sense"},
-		{"hsn", ERROR_GUEST, "makes no sense"},
-		{"hsoeo", ERROR_LIMIT, "more than the 20 bytes"},
+		{"hasx", ERROR_GUEST, "5 bytes, at least 16"},
+		{"has1", ERROR_GUEST, "kind 1, code 256"},
+		{"has2", ERROR_GUEST, "kind 2, code 0"},
+		{"has3", ERROR_GUEST, "kind 2, code 65"},
+		{"has4", ERROR_GUEST, "kind 3, code 0"},
+		{"has5", ERROR_GUEST, "kind 0, code 0"},
+		{"ha0", ERROR_GUEST, "makes no sense"},
+		{"hasn", ERROR_GUEST, "makes no sense"},
+		{"hasoeo", ERROR_LIMIT, "more than the 20 bytes"},
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++) {
@@ -385,9 +395,9 @@ static void test_session_refuses(void **state)
 		cleanup_report struct report *report = make_report(&fd);
 		cleanup_close int report_fd = fd;
 		cleanup_session struct session session = {
+			.options = &limited_options,
 			.job = &plain_job,
 			.report = report,
-			.log_limit = 20,
 		};
 		(void)report_fd;
 		for (const char *word = rows[i].frames; *word != '\0'; word++) {
@@ -406,7 +416,7 @@ static void test_session_refuses(void **state)
 
 static void test_session_accepts(void **state)
 {
-	static const char *const rows[] = {"hsoe0b", "hs9b", "hnb", "hf", "hsf", "hs0f"};
+	static const char *const rows[] = {"hasoe0b", "has9b", "hanb", "haf", "hasf", "has0f"};
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		int fd;
@@ -414,7 +424,8 @@ static void test_session_accepts(void **state)
 		cleanup_report struct report *report = make_report(&fd);
 		cleanup_close int report_fd = fd;
 		cleanup_buffer struct buffer bytes = {0};
-		cleanup_session struct session session = {.job = &plain_job, .report = report};
+		cleanup_session struct session session = {
+			.options = &plain_options, .job = &plain_job, .report = report};
 		(void)report_fd;
 		for (const char *word = rows[i]; *word != '\0'; word++)
 			add_word(&bytes, *word);
@@ -425,9 +436,43 @@ static void test_session_accepts(void **state)
 	}
 }
 
+/* A guest that was saved behind its HELLO is woken, and gets the time of now. */
+static void test_session_resumed(void **state)
+{
+	struct timespec before, after, given;
+	struct error err = {0};
+	cleanup_buffer struct buffer bytes = {0};
+	cleanup_session struct session session = {.options = &plain_options, .job = &plain_job};
+	(void)state;
+	session_resume(&session);
+	assert_int_equal(session.stage, SESSION_WAKING);
+	assert_int_equal(session.to.len, FRAME_HEADER_SIZE);
+	add_word(&bytes, 'h');
+	assert_int_equal(session_receive(&session, bytes.data, bytes.len, &err), -EPROTO);
+	session_free(&session);
+	session = (struct session){.options = &plain_options, .job = &plain_job};
+	session_resume(&session);
+	bytes.len = 0;
+	add_word(&bytes, 'a');
+	clock_gettime(CLOCK_REALTIME, &before);
+	assert_int_equal(session_receive(&session, bytes.data, bytes.len, &err), 0);
+	clock_gettime(CLOCK_REALTIME, &after);
+	assert_int_equal(session.stage, SESSION_STARTING);
+	assert_true(session.to.len > AWAKENING_SIZE);
+	const uint8_t *clock = session.to.data + CLOCK_AT;
+	given.tv_sec = (time_t)protocol_get_u32(clock) | (time_t)protocol_get_u32(clock + 4) << 32;
+	given.tv_nsec = (long)protocol_get_u32(clock + 8);
+	assert_true(given.tv_nsec < 1000000000);
+	assert_true(given.tv_sec > before.tv_sec ||
+		    (given.tv_sec == before.tv_sec && given.tv_nsec >= before.tv_nsec));
+	assert_true(given.tv_sec < after.tv_sec ||
+		    (given.tv_sec == after.tv_sec && given.tv_nsec <= after.tv_nsec));
+}
+
 /* Broken bytes of any kind: never more than an error, with words and the right kind. */
 static void test_session_hostile(void **state)
 {
+	static const struct vm_options hostile_options = {.log_limit = 1000};
 	(void)state;
 	for (unsigned round = 0; round < 3000; round++) {
 		int r = 0;
@@ -435,9 +480,9 @@ static void test_session_hostile(void **state)
 		cleanup_report struct report *report = report_new(REPORT_QUIET, -1);
 		cleanup_buffer struct buffer bytes = {0};
 		cleanup_session struct session session = {
+			.options = &hostile_options,
 			.job = &plain_job,
 			.report = report,
-			.log_limit = 1000,
 		};
 		add_whole_run(&bytes);
 		if (round % 3 == 0)
@@ -484,7 +529,7 @@ static void test_job_refused(void **state)
 		struct error err = {0};
 		const char *const env[] = {"OK=", rows[i].env, NULL};
 		const struct vm_job job = {.script = "", .env = env, .cwd = rows[i].cwd};
-		int r = session_check_job(&job, &err);
+		int r = request_check_job(&job, &err);
 		if (rows[i].part == NULL) {
 			assert_int_equal(r, 0);
 			continue;
@@ -505,6 +550,7 @@ int main(void)
 		cmocka_unit_test(test_session_long_script),
 		cmocka_unit_test(test_session_refuses),
 		cmocka_unit_test(test_session_accepts),
+		cmocka_unit_test(test_session_resumed),
 		cmocka_unit_test(test_session_hostile),
 		cmocka_unit_test(test_job_refused),
 	};

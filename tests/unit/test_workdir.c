@@ -16,6 +16,7 @@
 #include "support/buffer.h"
 #include "support/memory.h"
 #include "tree/changes.h"
+#include "tree_text.h"
 
 struct script_case {
 	const char *what;
@@ -240,8 +241,8 @@ static char *layer_of(struct tree *tree)
 		if (d->flags & (DENTRY_WRITE | DENTRY_WHITEOUT))
 			buffer_printf(&text, "%s %d\n", path, d->flags);
 	}
-	cleanup_free char *dump = dump_of(tree);
-	buffer_add_text(&text, dump);
+	cleanup_free char *entries = tree_text(tree);
+	buffer_add_text(&text, entries);
 	return buffer_steal_text(&text);
 }
 
@@ -272,8 +273,8 @@ static void test_random_trees(void **state)
 		for (const struct dentry *d = root; d != NULL; d = tree_next(root, d)) {
 			/* The root's time is new; its device nodes are not the script's to remove.
 			 */
-			bool device = d->inode != NULL && d->parent == root &&
-				      (S_ISCHR(d->inode->mode) || S_ISBLK(d->inode->mode));
+			bool device =
+				d->inode != NULL && d->parent == root && inode_is_device(d->inode);
 			/* Of hard links some of which were deleted, the layer holds the others. */
 			if ((d->flags & DENTRY_WRITE) && d->inode != d->base && d != root &&
 				!device)

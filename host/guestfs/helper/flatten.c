@@ -70,7 +70,8 @@ static void cleanup_view_fn(struct disk_view **view)
 int flatten(int base, int overlay, const char *path, struct error *err)
 {
 	__attribute__((cleanup(cleanup_view_fn))) struct disk_view *view = NULL;
-	int r = disk_view_open(base, overlay, &view, err);
+	int r = disk_view_open(
+		fcntl(base, F_DUPFD_CLOEXEC, 3), fcntl(overlay, F_DUPFD_CLOEXEC, 3), &view, err);
 	if (r < 0)
 		return r;
 	uint64_t size = disk_view_size(view);

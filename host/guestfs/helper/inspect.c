@@ -98,25 +98,26 @@ static int compare_mounts(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* What the fstab of a root has: pairs of mount point and device. */
+/*
+ * The root, and what its fstab has: pairs of mount point and device. What the fstab calls the root
+ * is passed over, since it may be of another machine; the system was found on this one.
+ */
 static int mount_system(guestfs_h *g, const char *root, struct error *err)
 {
 	cleanup_list char **mounts = guestfs_inspect_get_mountpoints(g, root);
 	if (mounts == NULL)
 		return fault(g, ERROR_INPUT, root, err);
+	int r = mount_root(g, root, err);
+	if (r < 0)
+		return r;
 	size_t count = length(mounts) / 2;
 	qsort(mounts, count, 2 * sizeof(char *), compare_mounts);
 	for (size_t i = 0; i < count; i++) {
 		const char *point = mounts[2 * i];
 		const char *device = mounts[2 * i + 1];
-		if (strcmp(point, "/") == 0) {
-			int r = mount_root(g, device, err);
-			if (r < 0)
-				return r;
-		} else if (guestfs_mount_ro(g, device, point) < 0) {
+		if (strcmp(point, "/") != 0 && guestfs_mount_ro(g, device, point) < 0)
 			say_warning("%s is left out: %s of the disk's fstab cannot be mounted: %s",
 				point, device, guestfs_last_error(g));
-		}
 	}
 	return 0;
 }

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 """Runs a command and sees to it that nothing of it stays behind.
 
-    run.py [--limit SECONDS] [--on TEXT=ACTION]... -- COMMAND...
+    run.py [--limit SECONDS] [--on TEXT=ACTION]... [--after MILLISECONDS=ACTION] -- COMMAND...
 
 Is the reaper of all that the command starts. Its standard error is passed on; once TEXT has
 appeared there, ACTION is done: the name of a signal that the command itself gets (INT), several
-in a row (INT,INT), or kill-qemu, which ends the QEMU among its children with SIGKILL.
+in a row (INT,INT), or kill-qemu, which ends the QEMU among its children with SIGKILL. --after does
+its action after a time, unless the command was done by then.
 
 The exit status is the command's, 128 + n if signal n ended it; 98 when the limit (120 seconds
 unless given) passed; 99 when a process of it was still there two seconds after its end: such
@@ -77,12 +78,22 @@ def reap():
     return descendants(os.getpid())
 
 
-def follow(command, actions, deadline):
-    """Passes standard error on until its end, or that of the command; does the actions."""
+def follow(command, actions, timed, deadline):
+    """Passes standard error on until its end, or that of the command; does the actions.
+
+    timed: [(when, action)], at most one.
+    """
     seen = b""
     pipe = command.stderr.fileno()
     while time.monotonic() < deadline:
-        ready, _, _ = select.select([pipe], [], [], 0.1)
+        wait = 0.1
+        if timed:
+            wait = min(wait, max(0, timed[0][0] - time.monotonic()))
+        ready, _, _ = select.select([pipe], [], [], wait)
+        if timed and time.monotonic() >= timed[0][0]:
+            _, action = timed.pop()
+            if command.poll() is None:
+                act(action, command)
         if ready:
             data = os.read(pipe, 65536)
             if not data:
@@ -101,6 +112,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--limit", type=float, default=120)
     parser.add_argument("--on", action="append", default=[])
+    parser.add_argument("--after")
     parser.add_argument("command", nargs="+")
     arguments = parser.parse_args()
     actions = [(on.rpartition("=")[0].encode(), on.rpartition("=")[2]) for on in arguments.on]
@@ -112,7 +124,11 @@ def main():
     command = subprocess.Popen(arguments.command, stderr=subprocess.PIPE, start_new_session=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    in_time = follow(command, actions, time.monotonic() + arguments.limit)
+    timed = []
+    if arguments.after:
+        milliseconds, _, action = arguments.after.partition("=")
+        timed.append((time.monotonic() + int(milliseconds) / 1000, action))
+    in_time = follow(command, actions, timed, time.monotonic() + arguments.limit)
     if in_time:
         status = command.wait()
         status = status if status >= 0 else 128 - status

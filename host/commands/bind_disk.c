@@ -1,0 +1,106 @@
+#include "commands/bind_disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "disk/disk.h"
+#include "hostdir/hostdigest.h"
+#include "hostdir/hostdir.h"
+#include "support/fileio.h"
+#include "support/memory.h"
+
+#define KEPT_MAX 16 /* disks in the cache folder */
+
+/* Changes with what bind_disk_open writes for the same folder. */
+#define VERSION "layervm bind disk 2"
+
+/* All that the disk follows from. */
+static int make_key(const char *folder, struct digest *key, struct error *err)
+{
+	static const char version[] = VERSION;
+	const uint64_t room = BIND_DISK_ROOM;
+	struct digest content;
+	int r = hostdigest(folder, true, &content, err);
+	if (r < 0)
+		return r;
+	cleanup_hasher struct hasher *hasher = hasher_new();
+	hasher_add(hasher, version, sizeof(version));
+	hasher_add(hasher, &room, sizeof(room));
+	hasher_add(hasher, content.bytes, sizeof(content.bytes));
+	*key = hasher_finish(hasher);
+	return 0;
+}
+
+static int make_disk(const char *folder, int fd, struct report *report, struct error *err)
+{
+	const struct hostdir_options hostdir_options = {.keep_dirlinks = true, .report = report};
+	const struct disk_options disk_options = {.room = BIND_DISK_ROOM};
+	cleanup_tree struct tree *tree = tree_new();
+	uint64_t size;
+	int r = hostdir_copy_in(tree, folder, &hostdir_options, err);
+	return r < 0 ? r : disk_assemble(tree, fd, &disk_options, &size, err);
+}
+
+/*
+ * Makes the disk in the cache, where it stays if it can: once it is whole it is good for this run
+ * in any case. Returns a descriptor of it; an ERROR_OUTPUT where the cache cannot be written.
+ */
+static int make_kept(const struct cache *cache, const char *folder, const struct digest *key,
+	struct report *report, struct error *err)
+{
+	struct digest after;
+	cleanup_cache_entry struct cache_entry *entry = NULL;
+	int r = cache_start(cache, BIND_DISK_KIND, &entry, err);
+	if (r == 0)
+		r = make_disk(folder, cache_entry_fd(entry), report, err);
+	if (r == 0)
+		r = make_key(folder, &after, err);
+	if (r < 0)
+		return r;
+	/* What changed while it was read is good for this run, and for no other. */
+	if (digest_equal(key, &after))
+		r = cache_publish(entry, key, err);
+	if (r == 0)
+		r = cache_trim(cache, BIND_DISK_KIND, KEPT_MAX, err);
+	if (r < 0)
+		report_note(report, "cache: %s", err->message);
+	int fd = fcntl(cache_entry_fd(entry), F_DUPFD_CLOEXEC, 3);
+	return fd >= 0 ? fd : error_set_errno(err, ERROR_INTERNAL, "cannot copy a descriptor");
+}
+
+/* Makes it in a file that is gone with its descriptor, which is returned. */
+static int make_unkept(const char *folder, struct report *report, struct error *err)
+{
+	cleanup_close int fd = file_temporary(err);
+	int r = fd < 0 ? fd : make_disk(folder, fd, report, err);
+	return r < 0 ? r : steal_fd(&fd);
+}
+
+static int open_disk(const struct cache *cache, const char *folder, struct report *report, int *fd,
+	struct error *err)
+{
+	struct digest key;
+	int r = make_key(folder, &key, err);
+	if (r == 0)
+		r = cache_find(cache, BIND_DISK_KIND, &key, O_RDONLY, fd, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	report_stage(report, "mount", "%s, as a disk", folder);
+	int made = make_kept(cache, folder, &key, report, err);
+	if (made < 0 && err->kind == ERROR_OUTPUT) {
+		report_note(report, "cache: %s", err->message);
+		made = make_unkept(folder, report, err);
+	}
+	if (made < 0)
+		return made;
+	*fd = made;
+	return 0;
+}
+
+int bind_disk_open(const struct cache *cache, const char *folder, struct report *report, int *fd,
+	struct error *err)
+{
+	int r = open_disk(cache, folder, report, fd, err);
+	return r < 0 && err->kind != ERROR_INTERRUPTED ? error_wrap(err, r, "mounts: src") : r;
+}

@@ -1,0 +1,29 @@
+/*
+ * A folder of the host as a disk, made once for one content and kept in the cache folder.
+ *
+ * The key is a digest over all that reaches the disk, the bytes of the files among it. Trusting
+ * stat data instead (device, inode, size, times) would spare reading them, but takes a copy of the
+ * folder or a fresh checkout for another one, and believes file systems whose times are coarse or
+ * set by others. Of 8,700 files with 170 MB on a busy machine of two cores, stat data take 0.05 s,
+ * the digest 0.4 s, and making the disk 1.4 s, where the guest's boot takes 2 s.
+ */
+#ifndef LAYERVM_COMMANDS_BIND_DISK_H
+#define LAYERVM_COMMANDS_BIND_DISK_H
+
+#include "cache/cache.h"
+#include "support/report.h"
+
+#define BIND_DISK_KIND "bind"
+
+/* Bytes that can be written over the disk, where its mount allows it. */
+#define BIND_DISK_ROOM (UINT64_C(1) << 30)
+
+/*
+ * Gives an ext4 disk with what is in a folder: *fd, opened for reading, the caller's. All is owned
+ * by 0:0; modes, times, hard links, symlinks and extended attributes are kept (hostdir.h). Fails
+ * with ERROR_INPUT for what cannot be read, ERROR_LIMIT for what does not fit, ERROR_OUTPUT.
+ */
+int bind_disk_open(const struct cache *cache, const char *folder, struct report *report, int *fd,
+	struct error *err);
+
+#endif

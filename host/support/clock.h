@@ -1,0 +1,16 @@
+/* The time that limits and stages are measured in. */
+#ifndef LAYERVM_SUPPORT_CLOCK_H
+#define LAYERVM_SUPPORT_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+/* Milliseconds of the monotonic clock. */
+static inline int64_t clock_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+#endif

@@ -1,0 +1,348 @@
+#include "vm/template.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+
+#include "protocol.h"
+#include "support/child.h"
+#include "support/clock.h"
+#include "support/fileio.h"
+#include "support/interrupt.h"
+#include "support/memory.h"
+#include "vm/qmp.h"
+
+#define PAGE 4096u
+#define CHUNK (1u << 20)
+#define MAGIC_SIZE 32
+#define MEMORY_NAME "the saved guest's memory"
+#define STATE_NAME "the saved guest's state"
+
+/* What a state file begins with; QEMU's bytes follow. */
+struct state_header {
+	char magic[MAGIC_SIZE];
+	struct digest memory;
+	struct digest state; /* of QEMU's bytes */
+};
+
+static const char state_magic[MAGIC_SIZE] = "layervm template 1\n";
+
+bool template_fits(const struct vm_options *options)
+{
+	return options->further_count == 0 && options->network == NULL;
+}
+
+/* -- the key ---------------------------------------------------------------------------------- */
+
+static int add_file(struct buffer *text, const char *path, struct error *err)
+{
+	struct stat st;
+	if (stat(path, &st) < 0)
+		return error_set_errno(err, ERROR_INTERNAL, "%s: cannot be looked at", path);
+	buffer_printf(text, "%s %llu %llu %lld %lld.%ld %lld.%ld\n", path,
+		(unsigned long long)st.st_dev, (unsigned long long)st.st_ino, (long long)st.st_size,
+		(long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec, (long long)st.st_ctim.tv_sec,
+		st.st_ctim.tv_nsec);
+	return 0;
+}
+
+static int add_arguments(struct buffer *text, const struct vm_options *options, struct error *err)
+{
+	static const enum qemu_start starts[] = {QEMU_SAVE, QEMU_RESTORE};
+	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+		cleanup_qemu_args struct qemu_args args = {0};
+		int r = qemu_args_make(&args, options, options->accel, starts[i], err);
+		if (r < 0)
+			return r;
+		for (char **arg = args.argv; *arg != NULL; arg++)
+			buffer_printf(text, "%s\n", *arg);
+	}
+	return 0;
+}
+
+int template_key(const struct vm_options *options, struct digest *key, struct error *err)
+{
+	cleanup_buffer struct buffer text = {0};
+	struct utsname name;
+	cleanup_free char *qemu = child_find(options->qemu);
+	if (qemu == NULL)
+		return error_set(err, ERROR_QEMU, ENOENT,
+			"%s not found; install the package qemu-system-x86", options->qemu);
+	if (uname(&name) < 0)
+		return error_set_errno(err, ERROR_INTERNAL, "uname");
+	buffer_printf(&text, "%s%d\n%s %s %s %s\n", state_magic, PROTOCOL_VERSION, name.nodename,
+		name.release, name.version, name.machine);
+	int r = add_file(&text, qemu, err);
+	if (r == 0)
+		r = add_file(&text, options->kernel, err);
+	if (r == 0)
+		r = add_file(&text, options->initrd, err);
+	if (r == 0)
+		r = add_arguments(&text, options, err);
+	if (r == 0)
+		*key = digest_of(text.data, text.len);
+	return r;
+}
+
+/* -- digests ---------------------------------------------------------------------------------- */
+
+static bool is_zero(const uint8_t *page)
+{
+	return page[0] == 0 && memcmp(page, page + 1, PAGE - 1) == 0;
+}
+
+/* Adds the pages of a piece that are not zeros, each with its place. */
+static void hash_pages(struct hasher *hasher, const uint8_t *data, size_t len, uint64_t offset)
+{
+	for (size_t at = 0; at < len; at += PAGE) {
+		uint64_t place = offset + at;
+		if (is_zero(data + at))
+			continue;
+		hasher_add(hasher, &place, sizeof(place));
+		hasher_add(hasher, data + at, PAGE);
+	}
+}
+
+/*
+ * The digest of a memory: of its pages that are not zeros, so that it is the same whatever the file
+ * system makes of them. Holes, most of the file, are passed over.
+ */
+static int hash_memory(int fd, struct digest *digest, struct error *err)
+{
+	cleanup_free uint8_t *buffer = xmalloc(CHUNK);
+	cleanup_hasher struct hasher *hasher = hasher_new();
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return error_set_errno(err, ERROR_INPUT, MEMORY_NAME ": cannot be looked at");
+	if (st.st_size % PAGE != 0)
+		return error_set(err, ERROR_INPUT, EINVAL, MEMORY_NAME ": is cut short");
+	off_t at = 0;
+	while (at < st.st_size) {
+		off_t start = lseek(fd, at, SEEK_DATA);
+		if (start < 0 && errno == ENXIO)
+			break;
+		start = start < 0 ? at : start / PAGE * PAGE;
+		uint64_t left = (uint64_t)(st.st_size - start);
+		size_t n = left < CHUNK ? (size_t)left : CHUNK;
+		int r = interrupt_check(err);
+		if (r == 0)
+			r = file_read_at(fd, buffer, n, (uint64_t)start, MEMORY_NAME, err);
+		if (r < 0)
+			return r;
+		hash_pages(hasher, buffer, n, (uint64_t)start);
+		at = start + (off_t)n;
+	}
+	hasher_add(hasher, &st.st_size, sizeof(st.st_size));
+	*digest = hasher_finish(hasher);
+	return 0;
+}
+
+static int hash_state(int fd, struct digest *digest, struct error *err)
+{
+	cleanup_free uint8_t *buffer = xmalloc(CHUNK);
+	cleanup_hasher struct hasher *hasher = hasher_new();
+	uint64_t at = sizeof(struct state_header);
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return error_set_errno(err, ERROR_INPUT, STATE_NAME ": cannot be looked at");
+	while (at < (uint64_t)st.st_size) {
+		uint64_t left = (uint64_t)st.st_size - at;
+		size_t n = left < CHUNK ? (size_t)left : CHUNK;
+		int r = file_read_at(fd, buffer, n, at, STATE_NAME, err);
+		if (r < 0)
+			return r;
+		hasher_add(hasher, buffer, n);
+		at += n;
+	}
+	*digest = hasher_finish(hasher);
+	return 0;
+}
+
+/* -- saving ----------------------------------------------------------------------------------- */
+
+static int no_guest(struct error *err)
+{
+	return error_set(
+		err, ERROR_GUEST, EPROTO, "the guest that was to be saved did not come up");
+}
+
+/* Waits until there is something from the guest. */
+static int wait_for_guest(const struct machine *machine, int64_t deadline, struct error *err)
+{
+	for (;;) {
+		struct pollfd fds[] = {{.fd = machine->channel, .events = POLLIN},
+			{.fd = machine->qemu.pidfd, .events = POLLIN},
+			{.fd = interrupt_fd(), .events = POLLIN}};
+		int64_t left = deadline - clock_ms();
+		int r = interrupt_check(err);
+		if (r < 0)
+			return r;
+		if (left <= 0)
+			return no_guest(err);
+		r = poll(fds, 3, (int)left);
+		if (r < 0 && errno != EINTR)
+			return error_set_errno(err, ERROR_INTERNAL, "cannot wait for QEMU");
+		if (r > 0 && fds[1].revents != 0)
+			return no_guest(err);
+		if (r > 0 && fds[0].revents != 0)
+			return 0;
+	}
+}
+
+static int receive(
+	const struct machine *machine, void *to, size_t len, int64_t deadline, struct error *err)
+{
+	size_t have = 0;
+	while (have < len) {
+		ssize_t n = recv(machine->channel, (char *)to + have, len - have, 0);
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+			return no_guest(err);
+		have += n > 0 ? (size_t)n : 0;
+		int r = n < 0 ? wait_for_guest(machine, deadline, err) : 0;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int await_hello(const struct machine *machine, int64_t deadline, struct error *err)
+{
+	uint8_t head[FRAME_HEADER_SIZE];
+	char words[FRAME_TEXT_MAX];
+	int r = receive(machine, head, sizeof(head), deadline, err);
+	if (r < 0)
+		return r;
+	struct frame_header header = frame_header_get(head);
+	if (!frame_header_valid(&header) || header.type != FRAME_HELLO ||
+		header.length > sizeof(words))
+		return no_guest(err);
+	return receive(machine, words, header.length, deadline, err);
+}
+
+/* QEMU is to be ready in the time that a guest has to come up. */
+static struct qmp *control(struct machine *machine)
+{
+	machine->qmp.deadline = clock_ms() + (int64_t)machine->boot_seconds * 1000;
+	return &machine->qmp;
+}
+
+static int save(struct machine *machine, int state, struct error *err)
+{
+	int status;
+	struct qmp *qmp = control(machine);
+	int r = qmp_greet(qmp, err);
+	if (r == 0)
+		r = await_hello(machine, qmp->deadline, err);
+	if (r == 0)
+		r = qmp_execute(qmp, "stop", err);
+	if (r == 0 && lseek(state, sizeof(struct state_header), SEEK_SET) < 0)
+		r = error_set_errno(err, ERROR_INTERNAL, STATE_NAME ": cannot seek");
+	if (r == 0)
+		r = qmp_save(qmp, state, err);
+	if (r == 0)
+		r = qmp_execute(qmp, "quit", err);
+	if (r == 0)
+		r = child_wait(&machine->qemu, &status, err);
+	if (r == 0 && status != 0)
+		r = error_set(
+			err, ERROR_QEMU, ECHILD, "QEMU did not end well after it saved a guest");
+	return r;
+}
+
+int template_make(const struct vm_options *options, int memory, int state, struct error *err)
+{
+	struct state_header header = {0};
+	cleanup_machine struct machine *machine = machine_new();
+	memcpy(header.magic, state_magic, sizeof(state_magic));
+	if (ftruncate(memory, (off_t)options->memory_mib << 20) < 0)
+		return error_set_errno(err, ERROR_OUTPUT, MEMORY_NAME ": cannot be made");
+	int r = machine_start(machine, options, options->accel, QEMU_SAVE, memory, err);
+	if (r == 0)
+		r = save(machine, state, err);
+	if (r == 0)
+		r = hash_memory(memory, &header.memory, err);
+	if (r == 0)
+		r = hash_state(state, &header.state, err);
+	return r < 0 ? r : file_write_at(state, &header, sizeof(header), 0, STATE_NAME, err);
+}
+
+/* -- restoring -------------------------------------------------------------------------------- */
+
+int template_read(int state, enum vm_accel accel, struct vm_template *template, struct error *err)
+{
+	struct state_header header;
+	struct digest found;
+	int r = file_read_at(state, &header, sizeof(header), 0, STATE_NAME, err);
+	if (r < 0)
+		return r;
+	if (memcmp(header.magic, state_magic, sizeof(state_magic)) != 0)
+		return error_set(err, ERROR_INPUT, EINVAL, STATE_NAME ": is something else");
+	r = hash_state(state, &found, err);
+	if (r == 0)
+		r = digest_expect(&header.state, &found, STATE_NAME, "digest", err);
+	if (r == 0)
+		*template = (struct vm_template){.accel = accel,
+			.memory = header.memory,
+			.memory_fd = -1,
+			.state_fd = state};
+	return r;
+}
+
+int template_check_memory(int memory, const struct digest *digest, struct error *err)
+{
+	struct digest found;
+	int r = hash_memory(memory, &found, err);
+	return r < 0 ? r : digest_expect(digest, &found, MEMORY_NAME, "digest", err);
+}
+
+/* The check of the memory, beside QEMU's start. */
+struct check {
+	const struct vm_template *template;
+	int result;
+	struct error err;
+};
+
+static void *run_check(void *data)
+{
+	struct check *check = data;
+	const struct vm_template *template = check->template;
+	check->result = template_check_memory(template->memory_fd, &template->memory, &check->err);
+	return NULL;
+}
+
+static int load(struct qmp *qmp, const struct vm_template *template, struct error *err)
+{
+	int r = qmp_greet(qmp, err);
+	if (r == 0 && lseek(template->state_fd, sizeof(struct state_header), SEEK_SET) < 0)
+		r = error_set_errno(err, ERROR_INTERNAL, STATE_NAME ": cannot seek");
+	return r < 0 ? r : qmp_load(qmp, template->state_fd, err);
+}
+
+int template_load(struct machine *machine, const struct vm_template *template, struct error *err)
+{
+	struct check check = {.template = template};
+	pthread_t thread;
+	struct qmp *qmp = control(machine);
+	bool beside = pthread_create(&thread, NULL, run_check, &check) == 0;
+	int r = load(qmp, template, err);
+	if (beside)
+		pthread_join(thread, NULL);
+	else
+		run_check(&check);
+	if (r == 0 && check.result < 0) {
+		*err = check.err;
+		r = check.result;
+	}
+	return r;
+}
+
+int template_continue(struct machine *machine, struct error *err)
+{
+	return qmp_execute(control(machine), "cont", err);
+}

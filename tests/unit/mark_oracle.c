@@ -1,0 +1,125 @@
+#include "mark_oracle.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "support/memory.h"
+
+#define MARKS (DENTRY_WRITE | DENTRY_WHITEOUT | DENTRY_BELOW)
+
+struct expected {
+	const struct dentry *dentry;
+	uint8_t marks;
+};
+
+struct oracle {
+	struct expected *names;
+	size_t count;
+	struct changes changes;
+};
+
+static struct expected *find(struct oracle *o, const struct dentry *d)
+{
+	size_t i = 0;
+	while (o->names[i].dentry != d)
+		i++;
+	return &o->names[i];
+}
+
+static void expect(struct oracle *o, const struct dentry *d, uint8_t mark)
+{
+	find(o, d)->marks |= mark;
+	for (d = d->parent; d != NULL; d = d->parent)
+		find(o, d)->marks |= DENTRY_BELOW;
+}
+
+/* A directory made for the guest, with nothing in it that was not. */
+static bool is_left_out(const struct dentry *dir)
+{
+	for (const struct dentry *d = dir; d != NULL; d = tree_next(dir, d)) {
+		if (d->inode != NULL && (!(d->flags & DENTRY_SCAFFOLD) || d->base != NULL))
+			return false;
+	}
+	return true;
+}
+
+static bool is_changed(const struct dentry *d)
+{
+	unsigned differences;
+	struct error err;
+	if (d->base == NULL)
+		return !is_left_out(d);
+	assert_int_equal(changes_compare(d, &differences, &err), 0);
+	return differences != 0;
+}
+
+/* Every name by itself, whatever its inode's other names say. */
+static void fill(struct oracle *o, struct tree *tree)
+{
+	struct dentry *root = tree_root(tree);
+	for (const struct dentry *d = root; d != NULL; d = tree_next(root, d))
+		o->count++;
+	o->names = xcalloc(o->count, sizeof(*o->names));
+	size_t i = 0;
+	for (const struct dentry *d = root; d != NULL; d = tree_next(root, d))
+		o->names[i++].dentry = d;
+	for (const struct dentry *d = root; d != NULL; d = tree_next(root, d)) {
+		if (d->inode != NULL && is_changed(d)) {
+			expect(o, d, DENTRY_WRITE);
+			o->changes.written++;
+		}
+		if (d->inode == NULL && d->base != NULL && d->parent->inode != NULL &&
+			inode_is_dir(d->parent->inode)) {
+			expect(o, d, DENTRY_WHITEOUT);
+			o->changes.whiteouts++;
+		}
+	}
+}
+
+static void check_name(struct oracle *o, const struct dentry *d)
+{
+	const struct expected *e = find(o, d);
+	cleanup_free char *path = tree_path(d);
+	if ((d->flags & MARKS) != e->marks)
+		fail_msg("/%s: has marks %#x, expected %#x", path, d->flags & MARKS, e->marks);
+	if (d->flags & DENTRY_DECIDED)
+		fail_msg("/%s: is marked as decided", path);
+	for (const struct dentry *n = d->children;
+		(e->marks & DENTRY_BELOW) && n != NULL && n->next != NULL; n = n->next) {
+		if (strcmp(n->name, n->next->name) >= 0)
+			fail_msg("/%s: is not sorted", path);
+	}
+}
+
+/* The walk meets the head of an inode's names before the others. */
+static void check_heads(struct oracle *o, struct dentry *root)
+{
+	for (const struct dentry *d = root; d != NULL; d = tree_next_marked(root, d)) {
+		if (!(d->flags & DENTRY_WRITE))
+			continue;
+		cleanup_free char *path = tree_path(d);
+		struct expected *head = find(o, d->inode->names);
+		if (d != d->inode->names && head->marks != UINT8_MAX)
+			fail_msg("/%s: comes before the first of its inode's names", path);
+		head->marks = UINT8_MAX;
+	}
+}
+
+void check_mark(struct tree *tree, struct changes *changes)
+{
+	struct error err;
+	struct oracle o = {0};
+	struct dentry *root = tree_root(tree);
+	fill(&o, tree);
+	assert_int_equal(changes_mark(tree, changes, &err), 0);
+	for (const struct dentry *d = root; d != NULL; d = tree_next(root, d))
+		check_name(&o, d);
+	check_heads(&o, root);
+	assert_int_equal(changes->written, o.changes.written);
+	assert_int_equal(changes->whiteouts, o.changes.whiteouts);
+	free(o.names);
+}
