@@ -54,6 +54,53 @@ static void check_list(const struct image_list *list, const struct image *image)
 		fuzz_broken("what is listed as layout %d is loaded as another", list->layout);
 }
 
+/* What is known without the layers' bytes. With a root file system's tar nothing is. */
+static void check_promises(const struct image *at_once, const struct image *later)
+{
+	if (later->layer_count != at_once->layer_count)
+		fuzz_broken(
+			"%zu layers at once, %zu later", at_once->layer_count, later->layer_count);
+	for (size_t i = 0; i < at_once->layer_count && !at_once->from_rootfs; i++) {
+		if (!digest_equal(&at_once->layers[i].diff_id, &later->layers[i].diff_id))
+			fuzz_broken("layer %zu has another diff ID later", i);
+	}
+}
+
+static void check_layers_alike(const struct image *at_once, const struct image *later)
+{
+	check_promises(at_once, later);
+	for (size_t i = 0; i < at_once->layer_count; i++) {
+		const struct image_layer *a = &at_once->layers[i];
+		const struct image_layer *b = &later->layers[i];
+		if ((!at_once->from_rootfs && !digest_equal(&a->digest, &b->digest)) ||
+			a->tar_size != b->tar_size || a->blob_size != b->blob_size)
+			fuzz_broken("layer %zu is another one later", i);
+	}
+}
+
+/*
+ * Layers that are left for later are as right, or wrong, as those that are not, and their diff
+ * IDs are told before. image: what was loaded with all digests; NULL: it was refused.
+ */
+static void load_later(struct image_source *source, const struct image *image)
+{
+	static const struct image_options options = {.architecture = "amd64", .later = true};
+	cleanup_image struct image *later = NULL;
+	struct error err = fuzz_error();
+	int r = image_source_load(source, &options, &later, &err);
+	if (r < 0)
+		later = NULL;
+	if (r == 0 && image != NULL)
+		check_promises(image, later);
+	if (r == 0)
+		r = image_verify(later, &err);
+	if (fuzz_ok(r, &err) != (image != NULL))
+		fuzz_broken("%s at once, %s later: %s", image != NULL ? "taken" : "refused",
+			r == 0 ? "taken" : "refused", r == 0 ? "" : err.message);
+	if (r == 0)
+		check_layers_alike(image, later);
+}
+
 /* The other ways of choosing an image. */
 static void load_chosen(struct image_source *source)
 {
@@ -69,30 +116,60 @@ static void load_chosen(struct image_source *source)
 	}
 }
 
-static struct image *open_bytes(const void *data, size_t size, struct error *err)
+static struct image *open_path(const char *path, struct error *err)
 {
 	static const struct image_options options = {.architecture = "amd64"};
-	cleanup_fuzz_file struct fuzz_file file = fuzz_file_new(data, size);
 	cleanup_image_source struct image_source *source = NULL;
 	cleanup_image_list struct image_list *list = NULL;
 	struct error list_err = fuzz_error();
 	struct image *image = NULL;
 	*err = fuzz_error();
-	if (!fuzz_ok(image_source_open(file.path, &source, err), err))
+	if (!fuzz_ok(image_source_open(path, &source, err), err))
 		return NULL;
 	bool listed = fuzz_ok(image_source_list(source, &list, &list_err), &list_err);
 	if (!fuzz_ok(image_source_load(source, &options, &image, err), err))
 		image = NULL;
 	if (listed)
 		check_list(list, image);
+	load_later(source, image);
 	load_chosen(source);
 	return image;
+}
+
+static struct image *open_bytes(const void *data, size_t size, struct error *err)
+{
+	cleanup_fuzz_file struct fuzz_file file = fuzz_file_new(data, size);
+	return open_path(file.path, err);
+}
+
+/* What its layers are. */
+static void tell_image(const struct image *image)
+{
+	struct digest id = image_config_digest(image->config);
+	fuzz_outcome("image", id.bytes, sizeof(id.bytes));
+	for (size_t i = 0; i < image->layer_count; i++) {
+		const struct image_layer *layer = &image->layers[i];
+		fuzz_outcome("layer", layer->diff_id.bytes, sizeof(layer->diff_id.bytes));
+		fuzz_outcome("layer", &layer->tar_size, sizeof(layer->tar_size));
+	}
 }
 
 struct image *archive_open(const void *data, size_t size)
 {
 	struct error err;
-	return open_bytes(data, size, &err);
+	struct image *image = open_bytes(data, size, &err);
+	if (image != NULL)
+		tell_image(image);
+	return image;
+}
+
+struct image *archive_open_folder(const char *path)
+{
+	struct error err;
+	struct image *image = open_path(path, &err);
+	if (image != NULL)
+		tell_image(image);
+	return image;
 }
 
 static bool is_small(const struct image *image)
@@ -171,6 +248,7 @@ void archive_check(const struct image *image, json_object *spec_config)
 	if (!fuzz_ok(image_make_config(image, &options, &config, &err), &err))
 		return;
 	struct digest id = image_config_digest(config);
+	fuzz_outcome("config", id.bytes, sizeof(id.bytes));
 	json_object_put(config);
 	image_env_free(image_env(image, spec_config));
 	if (!is_small(image))

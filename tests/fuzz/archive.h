@@ -15,8 +15,9 @@ void archive_end(struct buffer *tar);
 /* Temporary files are to be in memory. Called once. */
 void archive_initialize(void);
 
-/* Opens bytes as an archive, as far as it is one; NULL else. */
+/* Opens bytes as an archive, or a folder of the host, as far as it is one; NULL else. */
 struct image *archive_open(const void *data, size_t size);
+struct image *archive_open_folder(const char *path);
 
 /*
  * Makes a config of the image and the spec's `config` (an object of valid JSON, or NULL) and, where

@@ -126,7 +126,7 @@ struct tree *ext4_base_tree(void)
 	struct tree *tree = make_tree();
 	struct dentry *root = tree_root(tree);
 	for (struct dentry *d = root; d != NULL; d = tree_next(root, d))
-		d->inode->ino = *inode++;
+		tree_set_number(tree, d->inode, *inode++);
 	tree_freeze(tree);
 	return tree;
 }

@@ -106,10 +106,97 @@ static void damage_record(uint8_t *disk)
 	put_u16(last + 6, 255);
 }
 
+/* The record of an attribute: the offset of its value is at 2, its size at 8. */
+static uint8_t *find_attribute(uint8_t *disk, const char *name)
+{
+	return find_name(disk, name) - 16;
+}
+
 /* An attribute in an inode whose value ends behind it. */
 static void damage_value(uint8_t *disk)
 {
-	put_u16(find_name(disk, "small") - 16 + 8, 90);
+	put_u16(find_attribute(disk, "small") + 8, 90);
+}
+
+/* Of two attributes in an inode, the value of one ends behind it; its size alone would fit. */
+static void damage_value_end(uint8_t *disk)
+{
+	put_u16(find_attribute(disk, "capability") + 2, 80);
+}
+
+/* A value lies where the records are. */
+static void damage_value_start(uint8_t *disk)
+{
+	put_u16(find_attribute(disk, "capability") + 2, 0);
+}
+
+/* Two values share their bytes. */
+static void damage_values(uint8_t *disk)
+{
+	const uint8_t *capability = find_attribute(disk, "capability");
+	uint8_t *small = find_attribute(disk, "small");
+	memcpy(small + 2, capability + 2, 2);
+	put_u16(small + 8, 20);
+}
+
+/* The inode of a file of the base; the disk has one group of blocks. */
+static uint8_t *find_inode(uint8_t *disk, const char *path)
+{
+	cleanup_tree struct tree *tree = ext4_base_tree();
+	const uint8_t *descriptor = disk + PATCH_BLOCK;
+	size_t table = descriptor[8] | (size_t)descriptor[9] << 8;
+	return disk + table * PATCH_BLOCK + (tree_walk(tree, path)->inode->ino - 1) * 256;
+}
+
+/* Writes extents into an inode: pairs of a file's first block and their number, one block of the
+ * disk after the other from `first` on. max: as many as there are said to be room for. */
+static void put_extents(uint8_t *inode, size_t max, size_t first, const size_t (*extents)[2])
+{
+	uint8_t *header = inode + 40;
+	size_t count = 0;
+	for (; count < 2 && extents[count][1] != 0; count++) {
+		uint8_t *extent = header + 12 * (count + 1);
+		put_u16(extent, extents[count][0]);
+		put_u16(extent + 2, extents[count][0] >> 16);
+		put_u16(extent + 4, extents[count][1]);
+		put_u16(extent + 6, 0);
+		put_u16(extent + 8, first);
+		put_u16(extent + 10, first >> 16);
+		first += extents[count][1];
+	}
+	put_u16(header + 2, count);
+	put_u16(header + 4, max);
+}
+
+static void damage_extent(uint8_t *disk, size_t max, size_t first, const size_t (*extents)[2])
+{
+	put_extents(find_inode(disk, "usr/lib/libc.so"), max, first, extents);
+}
+
+/* The number of a block that nothing has. */
+static size_t free_block(void)
+{
+	return ext4_base()->block_count - 10;
+}
+
+static void damage_extent_end(uint8_t *disk)
+{
+	damage_extent(disk, 4, ext4_base()->block_count - 2, (const size_t[2][2]){{0, 5}});
+}
+
+static void damage_extent_count(uint8_t *disk)
+{
+	damage_extent(disk, 1, free_block(), (const size_t[2][2]){{0, 3}, {3, 2}});
+}
+
+static void damage_extent_order(uint8_t *disk)
+{
+	damage_extent(disk, 4, free_block(), (const size_t[2][2]){{0, 3}, {2, 3}});
+}
+
+static void damage_extent_last(uint8_t *disk)
+{
+	damage_extent(disk, 4, free_block(), (const size_t[2][2]){{0, 3}, {UINT32_MAX, 2}});
 }
 
 /* What a guest did, or what it cannot have done by its kernel alone. */
@@ -127,6 +214,13 @@ static const struct {
 	{"bad-name", make_files, damage_name},
 	{"bad-record", set_xattrs, damage_record},
 	{"bad-value", change_files, damage_value},
+	{"bad-value-end", change_files, damage_value_end},
+	{"bad-value-start", change_files, damage_value_start},
+	{"bad-values", change_files, damage_values},
+	{"bad-extent-end", change_files, damage_extent_end},
+	{"bad-extent-count", change_files, damage_extent_count},
+	{"bad-extent-order", change_files, damage_extent_order},
+	{"bad-extent-last", change_files, damage_extent_last},
 };
 
 /* The number by which patches name a block of the disk. */

@@ -17,6 +17,11 @@ void fuzz_broken(const char *format, ...)
 	abort();
 }
 
+__attribute__((weak)) void fuzz_outcome(const char *word, const void *data, size_t len)
+{
+	(void)word, (void)data, (void)len;
+}
+
 bool fuzz_ok(int result, const struct error *err)
 {
 	if (result == 0)
@@ -30,6 +35,9 @@ bool fuzz_ok(int result, const struct error *err)
 		fuzz_broken("hostile input is called layervm's own fault: %s", err->message);
 	if (strpbrk(err->message, "\n\r\033") != NULL)
 		fuzz_broken("a message of more than one line: %s", err->message);
+	char word[64];
+	snprintf(word, sizeof(word), "%s/%s", error_kind_name(err->kind), strerrorname_np(-result));
+	fuzz_outcome(word, NULL, 0);
 	return false;
 }
 

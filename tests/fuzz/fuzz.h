@@ -35,6 +35,13 @@ static inline struct error fuzz_error(void)
 	return (struct error){.kind = ERROR_INTERNAL};
 }
 
+/*
+ * What came of an input, piece by piece, for replay.c, which compares it with what is known of a
+ * stored input: a word, such as "tree", and bytes that tell all of it. libFuzzer's programs pass
+ * over it. fuzz_ok tells of a failure by its kind and errno, as "input/EINVAL".
+ */
+void fuzz_outcome(const char *word, const void *data, size_t len);
+
 /* A call that must succeed. */
 void fuzz_must(int result, const struct error *err, const char *what);
 

@@ -87,6 +87,8 @@ static void check_block(const struct disk_view *view, const struct overlay *over
 	if (overlay_holds(overlay, block) != (place != OVERLAY_BASE) ||
 		disk_view_holds(view, block) != (place != OVERLAY_BASE))
 		fuzz_broken("block %llu is held, and is not", (unsigned long long)block);
+	const uint64_t found_at[] = {block, place, place == OVERLAY_DATA ? offset : 0};
+	fuzz_outcome("map", found_at, sizeof(found_at));
 	if (place == OVERLAY_DATA && (offset % DISK_BLOCK_SIZE != 0 || offset >= file_size))
 		fuzz_broken("block %llu is at byte %llu of a file of %zu",
 			(unsigned long long)block, (unsigned long long)offset, file_size);
@@ -130,7 +132,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	cleanup_fuzz_file struct fuzz_file file = fuzz_file_new(bytes, file_size);
 	if (!fuzz_ok(overlay_open(file.fd, &overlay, &err), &err))
 		return 0;
-	fuzz_must(disk_view_open(base_fd, file.fd, &view, &err), &err, "the disk of an overlay");
+	fuzz_must(disk_view_open(dup(base_fd), dup(file.fd), &view, &err), &err,
+		"the disk of an overlay");
 	uint64_t blocks = overlay_size(overlay) / DISK_BLOCK_SIZE;
 	for (uint64_t i = 0; i < blocks && i < LOOK_MAX; i++) {
 		if (i < LOOK_FIRST || overlay_holds(overlay, i))

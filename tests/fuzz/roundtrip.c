@@ -23,8 +23,10 @@ bool roundtrip_is_small(struct tree *tree)
 			if (inodes[i] == NULL)
 				continue;
 			if (__builtin_add_overflow(total, inodes[i]->size, &total) ||
-				total > SMALL_MAX)
+				total > SMALL_MAX) {
+				fuzz_outcome("large", NULL, 0);
 				return false;
+			}
 		}
 	}
 	return true;
@@ -71,7 +73,7 @@ static void check_same(struct tree *found, struct tree *expected, const char *wh
 }
 
 /* Writes what is marked. Returns the layer's descriptor; -1: it was refused. */
-static int write_layer(struct tree *tree, struct layer_info *info)
+static int write_layer(struct tree *tree, const char *outcome, struct layer_info *info)
 {
 	struct error err = fuzz_error();
 	cleanup_close int fd = memfd_create("layer", MFD_CLOEXEC);
@@ -82,6 +84,7 @@ static int write_layer(struct tree *tree, struct layer_info *info)
 			fuzz_broken("a layer cannot be written: %s", err.message);
 		return -1;
 	}
+	fuzz_outcome(outcome, info->diff_id.bytes, sizeof(info->diff_id.bytes));
 	return steal_fd(&fd);
 }
 
@@ -98,7 +101,7 @@ void roundtrip_whole(struct tree *tree)
 	struct layer_info info;
 	settle(tree);
 	changes_mark_all(tree);
-	int fd = write_layer(tree, &info);
+	int fd = write_layer(tree, "tree", &info);
 	if (fd < 0)
 		return;
 	cleanup_tree struct tree *again = tree_new();
@@ -123,7 +126,7 @@ void roundtrip_changes(struct tree *tree, struct tree *base)
 	settle(tree);
 	settle(base);
 	fuzz_must(changes_mark(tree, &changes, &err), &err, "the changes");
-	int fd = write_layer(tree, &info);
+	int fd = write_layer(tree, "changes", &info);
 	if (fd >= 0) {
 		apply(base, fd, &info, what);
 		forget_root_mtime(base);

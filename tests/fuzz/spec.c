@@ -44,6 +44,29 @@ static void check_ranges(const struct build_spec *spec)
 		fuzz_broken("a spec with values out of range was taken");
 }
 
+static void tell_text(const char *text)
+{
+	if (text != NULL)
+		fuzz_outcome("spec", text, strlen(text));
+}
+
+static void tell_spec(const struct build_spec *spec)
+{
+	const int64_t created = spec->created_now ? -1 : spec->created;
+	tell_text(spec->name);
+	tell_text(spec->tag);
+	tell_text(spec->from_image);
+	tell_text(spec->run_as_root);
+	tell_text(spec->extra_commands);
+	tell_text(spec->architecture);
+	tell_text(spec->config != NULL ? json_object_to_json_string(spec->config) : NULL);
+	fuzz_outcome("spec", &spec->disk_size, sizeof(spec->disk_size));
+	fuzz_outcome("spec", &spec->memory_size, sizeof(spec->memory_size));
+	fuzz_outcome("spec", &created, sizeof(created));
+	fuzz_outcome("spec", &spec->uid, sizeof(spec->uid));
+	fuzz_outcome("spec", &spec->gid, sizeof(spec->gid));
+}
+
 static bool parse(const char *text, size_t len, struct build_spec *spec)
 {
 	struct error err = fuzz_error();
@@ -65,6 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	check_same(spec, again);
 	check_ranges(spec);
+	tell_spec(spec);
 	fuzz_ok(spec_check(spec, &err), &err);
 	return 0;
 }
