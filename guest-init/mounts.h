@@ -13,8 +13,6 @@
 #include "protocol.h"
 #include "volume.h"
 
-#define MOUNTS_MAX 64
-
 struct mount_entry {
 	enum mount_kind kind;
 	uint32_t number; /* of the disk, 1 to 25 (/dev/vdb to /dev/vdz); of a tmpfs: its MiB */

@@ -126,6 +126,7 @@ enum mount_kind {
 #define MOUNT_HEADER_SIZE 12 /* of MOUNT's, before the path */
 #define TERMINAL_SIZE 8      /* of TERMINAL's and WINSIZE's */
 #define SECRET_MAX 500000u   /* bytes of a secret */
+#define MOUNTS_MAX 64        /* frames of type MOUNT in a run */
 
 struct frame_header {
 	uint8_t version;

@@ -36,7 +36,7 @@ static void close_files(struct files *files)
 }
 
 /* Makes a pipe of which one end is init's, and does not block. */
-static int make_pipe(int *reader, int *writer, int *ours, struct fault *fault)
+static int make_pipe(int *reader, int *writer, const int *ours, struct fault *fault)
 {
 	int ends[2];
 	if (pipe2(ends, O_CLOEXEC) < 0)

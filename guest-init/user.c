@@ -146,13 +146,19 @@ static int find_memberships(const char *login, struct user *user, struct fault *
 	return r;
 }
 
+static void free_text(char **text)
+{
+	free(*text);
+}
+#define cleanup_text __attribute__((cleanup(free_text)))
+
 int user_find(const char *text, struct user *user, struct fault *fault)
 {
 	struct name name, group;
-	char *login;
+	cleanup_text char *login = NULL;
 	const char *colon = strchrnul(text, ':');
 	const char *group_text = *colon == ':' ? colon + 1 : "";
-	char *user_text = strndup(text, (size_t)(colon - text));
+	cleanup_text char *user_text = strndup(text, (size_t)(colon - text));
 	*user = (struct user){0};
 	if (user_text == NULL)
 		return no_memory(fault);

@@ -93,7 +93,7 @@ static int remove_items(const struct cache *cache, const struct cache_prune_opti
 	uint64_t too_much = options->has_limits ? excess(cache, &options->limits, *left) : 0;
 	for (size_t i = 0; i < list->count && (too_much > 0 || !options->has_limits); i++) {
 		const struct cache_item *item = &list->items[i];
-		enum cache_fate fate;
+		enum cache_fate fate = CACHE_BUSY;
 		int r = interrupt_check(err);
 		if (r == 0)
 			r = remove_item(cache, item, &fate, err);

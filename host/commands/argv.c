@@ -171,7 +171,7 @@ void argv_help(const struct argv_command *command, FILE *out)
 	fputs(command->usage, out);
 	if (command->words != NULL)
 		fputc('\n', out);
-	for (size_t i = 0; i < command->word_count; i++)
+	for (size_t i = 0; command->words != NULL && i < command->word_count; i++)
 		print_wrapped(
 			out, command->words[i].help, fprintf(out, "  %s", command->words[i].name));
 	for (size_t i = 0; i < command->flag_count; i++) {

@@ -18,7 +18,7 @@
 /* What came out, for the summary and the metadata file. */
 struct build_result {
 	struct image *base;           /* belongs to the result */
-	bool base_known;              /* its bytes are those that an earlier run has verified */
+	bool base_known;              /* its bytes were verified, by an earlier run or this one */
 	struct image_written written; /* of the archive */
 	struct layer_info layer;
 	struct changes changes;

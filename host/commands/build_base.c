@@ -22,7 +22,8 @@ int build_base_find(struct build_base *base, uint64_t room, uint64_t file_size, 
 {
 	if (base->cache == NULL)
 		return 0;
-	int r = tell(base, known_image_find(base->cache, base->image, err), err);
+	int r = base->is_known ? 1
+			       : tell(base, known_image_find(base->cache, base->image, err), err);
 	if (r < 0)
 		return r;
 	base->is_known = r > 0;

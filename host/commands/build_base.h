@@ -32,8 +32,9 @@ struct build_base {
 
 /*
  * Looks the image, which was loaded with `later`, up in the cache, and its disk. Where the disk is
- * wanted, room and file_size say which; room 0: it is not, and neither is the tree. What is wrong
- * with the cache is told in a line, and is no failure; an interrupt is.
+ * wanted, room and file_size say which; room 0: it is not, and neither is the tree; it may be
+ * wanted by another call. What is wrong with the cache is told in a line, and is no failure; an
+ * interrupt is.
  */
 int build_base_find(struct build_base *base, uint64_t room, uint64_t file_size, struct error *err);
 
@@ -42,7 +43,7 @@ int build_base_find(struct build_base *base, uint64_t room, uint64_t file_size, 
  * bytes may still be being verified then. It is frozen. Where it is from the cache it has the
  * DENTRY_SCAFFOLD names of its disk; tree_revert takes them away.
  */
-int build_base_tree(struct build_base *base, struct tree **tree, struct error *err);
+int build_base_tree(struct build_base *base, struct tree **out, struct error *err);
 
 /*
  * Waits until all of the image's bytes are known to be right: before anything is kept or given out

@@ -310,7 +310,7 @@ const struct flag build_flag_table[] = {
 		"MiB, or with M or G after it; else 512 (buildVMMemorySize)"),
 	SPEC("disk-size", '\0', "SIZE", take_disk_size,
 		"room for what the script writes: MiB, or with M, G or T; else 1024 (diskSize)"),
-	RUN("cpus", '\0', "N", take_cpus, "else 1"),
+	RUN("cpus", '\0', "N|host", take_cpus, "else 1"),
 	RUN("accel", '\0', "auto|kvm|tcg", take_accel, "else auto: KVM where it works"),
 	RUN("reader", '\0', "own|guestfs", take_reader,
 		"what reads the guest's disk back: layervm, confined, or libguestfs's appliance; "

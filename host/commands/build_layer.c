@@ -220,7 +220,7 @@ static int prepare_tree(const struct build_options *options, struct build_base *
 
 /* Opens the base, and the user's cache, where it may be known. */
 static int find_base(const struct build_options *options, struct build_result *result,
-	bool has_guest, struct cache **cache, struct build_base *base, struct error *err)
+	struct cache **cache, struct build_base *base, struct error *err)
 {
 	struct error no_cache;
 	int r = open_base(options, &result->base, err);
@@ -231,8 +231,7 @@ static int find_base(const struct build_options *options, struct build_result *r
 	base->image = result->base;
 	base->cache = *cache;
 	base->report = options->report;
-	r = build_base_find(
-		base, has_guest ? options->spec->disk_size * MIB : 0, VM_DISK_SIZE, err);
+	r = build_base_find(base, 0, 0, err);
 	result->base_known = base->is_known;
 	return r;
 }
@@ -357,9 +356,12 @@ int build_layer(const struct build_options *options, struct build_result *result
 	cleanup_tree struct tree *tree = NULL;
 	cleanup_close int layer_fd = -1;
 	*layer = -1;
-	int r = find_base(options, result, has_guest, &cache, &base, err);
+	int r = find_base(options, result, &cache, &base, err);
 	if (r == 0)
 		r = find_step(&step, &base, result, &layer_fd, err);
+	/* A layer that stands needs neither the base's tree nor its disk. */
+	if (r == 0 && has_guest && (!result->cached || has_extra))
+		r = build_base_find(&base, spec->disk_size * MIB, VM_DISK_SIZE, err);
 	if (r < 0)
 		return r;
 	if (!result->cached)

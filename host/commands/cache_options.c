@@ -82,7 +82,7 @@ static const struct cache_flag flags[] = {
 		"room on that disk, as for build; else 1024"),
 	FIELD(WARM, "memory", '\0', "SIZE", field_memory, memory,
 		"of the guest: MiB, or with M or G after it; else 512"),
-	FIELD(WARM, "cpus", '\0', "N", take_cpus, cpus, "of the guest; else as for build"),
+	FIELD(WARM, "cpus", '\0', "N|host", take_cpus, cpus, "of the guest; else as for build"),
 	FIELD(WARM, "accel", '\0', "auto|kvm|tcg", field_accel, accel,
 		"else auto: KVM where it works"),
 

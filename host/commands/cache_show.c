@@ -44,7 +44,7 @@ static const char *local_time(const struct timespec *when, char text[static TIME
 	struct tm tm;
 	if (localtime_r(&when->tv_sec, &tm) == NULL ||
 		strftime(text, TIME_SIZE, "%Y-%m-%d %H:%M:%S", &tm) == 0)
-		strcpy(text, "unknown");
+		snprintf(text, TIME_SIZE, "unknown");
 	return text;
 }
 
@@ -53,7 +53,7 @@ static const char *utc_time(const struct timespec *when, char text[static TIME_S
 	struct tm tm;
 	if (gmtime_r(&when->tv_sec, &tm) == NULL ||
 		strftime(text, TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-		strcpy(text, "unknown");
+		snprintf(text, TIME_SIZE, "unknown");
 	return text;
 }
 

@@ -8,23 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "commands/diff_list.h"
 #include "disk/disk.h"
+#include "support/confine.h"
 #include "support/fileio.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
-
-/* Sanitizers make calls of their own: a program that has them goes without the filter. */
-#ifdef __SANITIZE_ADDRESS__
-#define FILTER_CALLS 0
-#else
-#define FILTER_CALLS 1
-#endif
 
 #define HASH_CHUNK (1u << 20)
 
@@ -40,75 +32,35 @@ struct answer {
  * All that reading, comparing and sorting (glibc's qsort asks sysinfo) takes. Nothing here makes a
  * descriptor, so that a number always means the file that it meant at the start.
  */
-static const int allowed_calls[] = {
+static const int calls[] = {
 	SCMP_SYS(read),
 	SCMP_SYS(pread64),
 	SCMP_SYS(close),
 	SCMP_SYS(fstat),
 	SCMP_SYS(newfstatat),
-	SCMP_SYS(brk),
-	SCMP_SYS(munmap),
-	SCMP_SYS(mremap),
-	SCMP_SYS(madvise),
 	SCMP_SYS(futex),
 	SCMP_SYS(getrandom),
 	SCMP_SYS(clock_gettime),
-	SCMP_SYS(rt_sigreturn),
 	SCMP_SYS(rt_sigprocmask),
 	SCMP_SYS(getpid),
 	SCMP_SYS(gettid),
-	SCMP_SYS(exit),
-	SCMP_SYS(exit_group),
-	SCMP_SYS(restart_syscall),
 	SCMP_SYS(sysinfo),
 };
 
-static void filter_cleanup(scmp_filter_ctx *filter)
+/* Leaves the calls that the work takes, and no file to write to but these. */
+static int filter_calls(const struct confined_diff *what, int answer, struct error *err)
 {
-	if (*filter != NULL)
-		seccomp_release(*filter);
-}
-
-#define WRITABLE_COUNT 3
-
-/* writable: the descriptors that may be written to; -1 is none. */
-static int add_rules(scmp_filter_ctx filter, const int writable[WRITABLE_COUNT])
-{
-	for (size_t i = 0; i < sizeof(allowed_calls) / sizeof(allowed_calls[0]); i++) {
-		int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed_calls[i], 0);
-		if (r < 0)
-			return r;
-	}
-	for (size_t i = 0; i < WRITABLE_COUNT; i++) {
-		if (writable[i] < 0)
-			continue;
-		int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(write), 1,
-			SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)writable[i]));
-		if (r < 0)
-			return r;
-	}
-	/* New memory is never executable. */
-	return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-		SCMP_A2(SCMP_CMP_MASKED_EQ, 4 /* PROT_EXEC */, 0));
-}
-
-static int confine(const int writable[WRITABLE_COUNT], struct error *err)
-{
-	if (!FILTER_CALLS)
-		return 0;
+	const int writable[] = {what->layer, what->list, answer};
+	const struct confinement allowed = {
+		.calls = calls,
+		.call_count = sizeof(calls) / sizeof(calls[0]),
+		.writable = writable,
+		.writable_count = sizeof(writable) / sizeof(writable[0]),
+		.memory = true,
+	};
 	/* libcrypto reads its configuration at the first use, which the filter would end. */
 	digest_of("", 0);
-	__attribute__((cleanup(filter_cleanup))) scmp_filter_ctx filter =
-		seccomp_init(SCMP_ACT_KILL_PROCESS);
-	if (filter == NULL)
-		return error_set(err, ERROR_INTERNAL, ENOMEM, "cannot make a seccomp filter");
-	int r = add_rules(filter, writable);
-	if (r == 0)
-		r = seccomp_load(filter);
-	if (r < 0)
-		return error_set(err, ERROR_INTERNAL, -r,
-			"cannot confine the reader of the guest's disk: %s", strerror(-r));
-	return 0;
+	return confine_calls(&allowed, err);
 }
 
 /* Through memory, so that nothing but file_write writes to the descriptor. */
@@ -138,50 +90,15 @@ int confined_diff_write(struct tree *tree, const struct confined_diff *what,
 	return r;
 }
 
-static int compare_fds(const void *a, const void *b)
-{
-	int fd_a = *(const int *)a, fd_b = *(const int *)b;
-	return (fd_a > fd_b) - (fd_a < fd_b);
-}
-
 /* Closes all descriptors but those that are read or written here. */
 static int close_others(
 	const struct tree *tree, const struct confined_diff *what, int answer, struct error *err)
 {
-	/* A sanitizer tells what it finds. */
-	const int own[] = {FILTER_CALLS ? answer : STDERR_FILENO, answer, what->base, what->overlay,
-		what->layer, what->list};
+	const int own[] = {answer, what->base, what->overlay, what->layer, what->list};
 	cleanup_buffer struct buffer kept = {0};
 	buffer_add(&kept, own, sizeof(own));
 	tree_add_fds(tree, &kept);
-	int *fds = (int *)(void *)kept.data;
-	size_t count = kept.len / sizeof(*fds);
-	qsort(fds, count, sizeof(*fds), compare_fds);
-	unsigned next = 0; /* all below are closed or kept */
-	for (size_t i = 0; i < count; i++) {
-		if (fds[i] < 0 || (unsigned)fds[i] < next)
-			continue;
-		if ((unsigned)fds[i] > next && close_range(next, (unsigned)fds[i] - 1, 0) < 0)
-			return error_set_errno(err, ERROR_INTERNAL, "cannot close descriptors");
-		next = (unsigned)fds[i] + 1;
-	}
-	if (close_range(next, ~0U, 0) < 0)
-		return error_set_errno(err, ERROR_INTERNAL, "cannot close descriptors");
-	return 0;
-}
-
-/* The signals that this process takes are its parent's to act on; no core holds the image. */
-static int settle_process(pid_t parent, struct error *err)
-{
-	static const int caught[] = {SIGINT, SIGTERM, SIGHUP};
-	const struct rlimit no_core = {0, 0};
-	for (size_t i = 0; i < sizeof(caught) / sizeof(caught[0]); i++)
-		signal(caught[i], SIG_IGN);
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0)
-		return error_set_errno(err, ERROR_INTERNAL, "cannot set a process up");
-	if (getppid() != parent)
-		_exit(125);
-	return 0;
+	return confine_files((int *)(void *)kept.data, kept.len / sizeof(own[0]), err);
 }
 
 static int diff(struct tree *tree, const struct confined_diff *what, struct answer *answer)
@@ -197,11 +114,11 @@ run_child(struct tree *tree, const struct confined_diff *what, pid_t parent, int
 {
 	struct answer answer = {0};
 	struct error *err = &answer.err;
-	answer.code = settle_process(parent, err);
+	answer.code = confine_process(parent, err);
 	if (answer.code == 0)
 		answer.code = close_others(tree, what, to_parent, err);
 	if (answer.code == 0)
-		answer.code = confine((const int[]){what->layer, what->list, to_parent}, err);
+		answer.code = filter_calls(what, to_parent, err);
 	if (answer.code == 0)
 		answer.code = diff(tree, what, &answer);
 	ssize_t n = write(to_parent, &answer, sizeof(answer));

@@ -146,7 +146,7 @@ static const struct field_flag flags[] = {
 	FIELD("disk-size", '\0', "SIZE", field_disk_size, disk_size,
 		"room for what is written: MiB, or with M, G or T; else the specification's, or "
 		"1024"),
-	FIELD("cpus", '\0', "N", take_cpus, build, "else 1"),
+	FIELD("cpus", '\0', "N|host", take_cpus, build, "else 1"),
 	FIELD("accel", '\0', "auto|kvm|tcg", take_accel, build, "else auto: KVM where it works"),
 	FIELD("timeout", '\0', "TIME", take_timeout, build,
 		"seconds, or with s, m or h after it, for the guest's run; else no limit"),

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <string.h>
 #include <strings.h>
@@ -90,10 +91,23 @@ int value_seconds(const char *text, uint64_t max, uint64_t *value, struct error 
 	return unfit(text, wanted, err);
 }
 
+/* The cores that this process may run on. */
+static unsigned host_cpus(void)
+{
+	cpu_set_t cpus;
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0)
+		return 1;
+	return CPU_COUNT(&cpus) < CPUS_MAX ? (unsigned)CPU_COUNT(&cpus) : CPUS_MAX;
+}
+
 int value_cpus(const char *text, unsigned *value, struct error *err)
 {
 	uint64_t cpus = 0;
-	int r = value_number(text, 1, CPUS_MAX, "a number of CPUs", &cpus, err);
+	if (strcmp(text, "host") == 0) {
+		*value = host_cpus();
+		return 0;
+	}
+	int r = value_number(text, 1, CPUS_MAX, "host or a number of CPUs", &cpus, err);
 	if (r == 0)
 		*value = (unsigned)cpus;
 	return r;

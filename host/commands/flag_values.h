@@ -21,7 +21,8 @@ int value_mebibytes(
 /* Seconds: a number alone, or with s, m or h. */
 int value_seconds(const char *text, uint64_t max, uint64_t *value, struct error *err);
 
-/* How many CPUs a guest has, and its time limit in seconds (0: none). */
+/* How many CPUs a guest has ("host": as many as this process may use), and its time limit in
+ * seconds (0: none). */
 int value_cpus(const char *text, unsigned *value, struct error *err);
 int value_timeout(const char *text, unsigned *value, struct error *err);
 

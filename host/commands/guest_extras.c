@@ -14,6 +14,8 @@
 #include "support/memory.h"
 #include "vm/passt.h"
 
+_Static_assert(GUEST_MOUNTS_MAX <= VM_MOUNTS_MAX, "a run takes all mounts of a spec");
+
 struct guest_extras {
 	const struct guest_extras_spec *spec;
 	struct report *report;
@@ -23,6 +25,7 @@ struct guest_extras {
 	const char *cache_ids[VM_FURTHER_MAX]; /* of each disk that is a cache's; else NULL */
 	size_t disk_count;
 	struct vm_mount *mounts;
+	const struct guest_mount **mount_specs; /* of each */
 	size_t mount_count;
 	struct vm_secret *secrets;
 	size_t secret_count;
@@ -132,12 +135,14 @@ static int make_mounts(struct guest_extras *extras, struct error *err)
 	cleanup_cache struct cache *cache = NULL;
 	int r = needs_cache(extras->spec) ? cache_open(&cache, err) : 0;
 	extras->mounts = xcalloc(extras->points.count, sizeof(*extras->mounts));
+	extras->mount_specs = xcalloc(extras->points.count, sizeof(*extras->mount_specs));
 	for (size_t i = 0; r == 0 && i < extras->points.count; i++) {
 		const struct mount_point *point = &extras->points.points[i];
 		const struct guest_mount *mount = point->mount;
 		if (mount == NULL)
 			continue;
-		struct vm_mount *to = &extras->mounts[extras->mount_count++];
+		struct vm_mount *to = &extras->mounts[extras->mount_count];
+		extras->mount_specs[extras->mount_count++] = mount;
 		*to = (struct vm_mount){
 			.kind = mount->type == GUEST_MOUNT_TMPFS ? VM_MOUNT_TMPFS : VM_MOUNT_DISK,
 			.size_mib = mount->size_mib,
@@ -153,14 +158,10 @@ static int make_mounts(struct guest_extras *extras, struct error *err)
 /* Which disk each cache mount has, now that all are open. */
 static void name_caches(struct guest_extras *extras)
 {
-	size_t at = 0;
-	for (size_t i = 0; i < extras->points.count; i++) {
-		const struct guest_mount *mount = extras->points.points[i].mount;
-		if (mount == NULL)
-			continue;
+	for (size_t i = 0; i < extras->mount_count; i++) {
+		const struct guest_mount *mount = extras->mount_specs[i];
 		if (mount->type == GUEST_MOUNT_CACHE)
-			extras->mounts[at].disk = find_cache(extras, mount);
-		at++;
+			extras->mounts[i].disk = find_cache(extras, mount);
 	}
 }
 
@@ -168,11 +169,21 @@ static int read_secrets(struct guest_extras *extras, struct error *err)
 {
 	const struct guest_extras_spec *spec = extras->spec;
 	extras->secrets = xcalloc(spec->secret_count, sizeof(*extras->secrets));
-	int r = 0;
-	for (size_t i = 0; r == 0 && i < spec->secret_count; i++)
-		r = secret_text_read(
-			&spec->secrets[i], &extras->secrets[extras->secret_count++], err);
-	return r;
+	size_t total = 0;
+	for (size_t i = 0; i < spec->secret_count; i++) {
+		struct vm_secret *secret = &extras->secrets[extras->secret_count++];
+		int r = secret_text_read(&spec->secrets[i], secret, err);
+		if (r < 0)
+			return r;
+		total += secret->len;
+		if (total > GUEST_SECRETS_SIZE_MAX)
+			return error_set(err, ERROR_SPEC, EFBIG,
+				"secrets: have more than %u bytes together, which would stay in "
+				"the "
+				"guest's memory; bring the large ones by --mount type=bind",
+				GUEST_SECRETS_SIZE_MAX);
+	}
+	return 0;
 }
 
 static int start_network(struct guest_extras *extras, struct error *err)
@@ -250,6 +261,7 @@ void guest_extras_free(struct guest_extras *extras)
 		secret_text_free(&extras->secrets[i]);
 	free(extras->secrets);
 	free(extras->mounts);
+	free(extras->mount_specs);
 	mount_points_free(&extras->points);
 	host_files_free(&extras->files);
 	free(extras);

@@ -212,6 +212,7 @@ static int choose_vm(struct guest_run *run, struct error *err)
 		.timeout = options->timeout,
 		.disk_fd = run->base,
 		.overlay_fd = run->overlay,
+		.disks_stay = options->keep != NULL,
 		.log_limit = options->log_limit,
 	};
 	return 0;

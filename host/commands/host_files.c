@@ -37,8 +37,9 @@ static int put_file(
 	struct dentry *etc = tree_root(tree);
 	file->text = text;
 	int r = mount_point_resolve(tree, "/etc", &folder, err);
-	if (r == 0)
-		r = mount_point_make(tree, folder, &etc, err);
+	if (r < 0)
+		return error_wrap(err, r, "network: /etc/%s cannot be there", name);
+	r = mount_point_make(tree, folder, &etc, err);
 	if (r < 0)
 		return r;
 	struct dentry *d = tree_find(tree, etc, name, strlen(name));

@@ -15,6 +15,7 @@
 #include "spec/spec.h"
 #include "support/buffer.h"
 #include "support/fileio.h"
+#include "support/interrupt.h"
 #include "support/memory.h"
 
 #define DISK_NAME "disk.ext4"
@@ -24,12 +25,43 @@
 /* Longest kept.json, in bytes. */
 #define DESCRIPTION_MAX (16 * 1024 * 1024)
 
+/* What is copied between two looks for a signal, in bytes. */
+#define COPY_PIECE (UINT64_C(64) << 20)
+
 /* Changes with the meaning of what is in the folder. */
 #define VERSION 1
 
 /* The kernel's Documentation/filesystems/ext4/super.rst: where the superblock is, s_magic in it. */
 #define EXT4_MAGIC_OFFSET (1024 + 0x38)
 
+static bool has_description(int folder_fd)
+{
+	struct stat st;
+	return fstatat(folder_fd, DESCRIPTION_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISREG(st.st_mode);
+}
+
+/* A file with something in it is replaced where a build has left it, and under no other name. */
+static int check_own(const char *folder, int folder_fd, const char *name, int fd, struct error *err)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return error_set_errno(err, ERROR_OUTPUT, "%s/%s: cannot be read", folder, name);
+	if (!S_ISREG(st.st_mode) || st.st_nlink != 1)
+		return error_set(err, ERROR_OUTPUT, EEXIST,
+			"%s/%s: is no regular file of this name alone, and is not replaced; --keep "
+			"another folder",
+			folder, name);
+	if (st.st_size != 0 && !has_description(folder_fd))
+		return error_set(err, ERROR_OUTPUT, EEXIST,
+			"%s/%s: is no disk that a build has kept, since there is "
+			"no " DESCRIPTION_NAME
+			" beside it, and is not replaced; --keep another folder",
+			folder, name);
+	return 0;
+}
+
+/* Opens a file for a disk, and locks it; what is in it is still there. */
 static int create_disk(const char *folder, int folder_fd, const char *name, struct error *err)
 {
 	cleanup_close int fd = openat(
@@ -39,10 +71,37 @@ static int create_disk(const char *folder, int folder_fd, const char *name, stru
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
 		return error_set(err, ERROR_OUTPUT, EBUSY,
 			"%s/%s: is in use by another layervm; --keep another folder", folder, name);
-	/* Not in open: a file in use keeps its content. */
+	int r = check_own(folder, folder_fd, name, fd, err);
+	return r < 0 ? r : steal_fd(&fd);
+}
+
+static int write_description(const char *folder, json_object *object, struct error *err)
+{
+	const char *text = json_object_to_json_string_ext(
+		object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
+	cleanup_free char *line = xasprintf("%s\n", text);
+	cleanup_free char *path = xasprintf("%s/%s", folder, DESCRIPTION_NAME);
+	cleanup_output struct output *output = NULL;
+	int r = output_open(path, &output, err);
+	if (r == 0)
+		r = file_write(output_fd(output), line, strlen(line), path, err);
+	return r < 0 ? r : output_commit(output, err);
+}
+
+/* Until the disks are whole the description says that they are a build's, and not whole. */
+static int describe_unfinished(const char *folder, struct error *err)
+{
+	cleanup_json json_object *object = json_object_new_object();
+	json_object_object_add(object, "version", json_object_new_int(VERSION));
+	json_object_object_add(object, "unfinished", json_object_new_boolean(true));
+	return write_description(folder, object, err);
+}
+
+static int empty_disk(const char *folder, const char *name, int fd, struct error *err)
+{
 	if (ftruncate(fd, 0) < 0)
 		return error_set_errno(err, ERROR_OUTPUT, "%s/%s: cannot be written", folder, name);
-	return steal_fd(&fd);
+	return 0;
 }
 
 int kept_disks_create(const char *folder, int *base, int *overlay, struct error *err)
@@ -58,11 +117,12 @@ int kept_disks_create(const char *folder, int *base, int *overlay, struct error 
 	*overlay = create_disk(folder, folder_fd, OVERLAY_NAME, err);
 	if (*overlay < 0)
 		return *overlay;
-	/* The description of other disks would be wrong for these. */
-	if (unlinkat(folder_fd, DESCRIPTION_NAME, 0) < 0 && errno != ENOENT)
-		return error_set_errno(
-			err, ERROR_OUTPUT, "%s/%s: cannot be removed", folder, DESCRIPTION_NAME);
-	return 0;
+	/* Both are known to be free and our own before anything is lost, and the description comes
+	   before the disks: at any end in between they are still known to be a build's. */
+	int r = describe_unfinished(folder, err);
+	if (r == 0)
+		r = empty_disk(folder, DISK_NAME, *base, err);
+	return r < 0 ? r : empty_disk(folder, OVERLAY_NAME, *overlay, err);
 }
 
 int kept_disks_describe(
@@ -76,16 +136,7 @@ int kept_disks_describe(
 	json_object_object_add(object, "env", env);
 	json_object_object_add(object, "cwd", json_object_new_string(job->cwd));
 	json_object_object_add(object, "memory", json_object_new_int64(memory));
-	const char *text = json_object_to_json_string_ext(
-		object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
-	cleanup_free char *line = xasprintf("%s\n", text);
-
-	cleanup_free char *path = xasprintf("%s/%s", folder, DESCRIPTION_NAME);
-	cleanup_output struct output *output = NULL;
-	int r = output_open(path, &output, err);
-	if (r == 0)
-		r = file_write(output_fd(output), line, strlen(line), path, err);
-	return r < 0 ? r : output_commit(output, err);
+	return write_description(folder, object, err);
 }
 
 bool is_kept_disks(const char *path)
@@ -125,7 +176,7 @@ static int open_disk(
 static int open_base(const char *folder, int folder_fd, struct kept_disks *kept, uint64_t *size,
 	struct error *err)
 {
-	struct stat st;
+	struct stat st = {0};
 	uint8_t magic[2];
 	kept->base = open_disk(folder, folder_fd, DISK_NAME, &st, err);
 	if (kept->base < 0)
@@ -143,11 +194,40 @@ static int open_base(const char *folder, int folder_fd, struct kept_disks *kept,
 	return r;
 }
 
+/*
+ * Copies what a file holds up to size, and leaves its holes as such: they may be far longer than
+ * the disk has room.
+ */
+static int copy_data(int from, int to, uint64_t size, struct error *err)
+{
+	if (ftruncate(to, (off_t)size) < 0)
+		return error_set_errno(err, ERROR_OUTPUT, "a copy of %" PRIu64 " bytes", size);
+	for (uint64_t at = 0; at < size;) {
+		off_t data = lseek(from, (off_t)at, SEEK_DATA);
+		if (data < 0 && errno == ENXIO)
+			return 0;
+		off_t hole = data < 0 ? -1 : lseek(from, data, SEEK_HOLE);
+		if (hole < 0)
+			return error_set_errno(err, ERROR_INPUT, "cannot be read");
+		uint64_t end = (uint64_t)hole < size ? (uint64_t)hole : size;
+		for (at = (uint64_t)data; at < end;) {
+			uint64_t n = end - at < COPY_PIECE ? end - at : COPY_PIECE;
+			int r = interrupt_check(err);
+			if (r == 0)
+				r = file_copy_range(from, at, to, at, n, OVERLAY_NAME, err);
+			if (r < 0)
+				return r;
+			at += n;
+		}
+	}
+	return 0;
+}
+
 /* The session writes to a copy, so that the next one finds the same state again. */
 static int copy_overlay(const char *folder, int folder_fd, struct kept_disks *kept, uint64_t size,
 	struct error *err)
 {
-	struct stat st;
+	struct stat st = {0};
 	cleanup_overlay struct overlay *overlay = NULL;
 	cleanup_close int fd = open_disk(folder, folder_fd, OVERLAY_NAME, &st, err);
 	if (fd < 0)
@@ -160,10 +240,12 @@ static int copy_overlay(const char *folder, int folder_fd, struct kept_disks *ke
 	kept->overlay = file_temporary(err);
 	if (kept->overlay < 0)
 		return kept->overlay;
-	int r = file_copy_range(fd, 0, kept->overlay, 0, (uint64_t)st.st_size, OVERLAY_NAME, err);
+	int r = copy_data(fd, kept->overlay, (uint64_t)st.st_size, err);
 	/* The copy is checked, which nobody else can change: QEMU is to see what was seen here. */
 	if (r == 0)
 		r = overlay_open(kept->overlay, &overlay, err);
+	if (r < 0 && err->kind == ERROR_INTERRUPTED)
+		return r;
 	if (r < 0)
 		return error_wrap(err, r, "%s/%s", folder, OVERLAY_NAME);
 	if (overlay_size(overlay) != size)
@@ -206,6 +288,10 @@ static int take_description(json_object *object, struct kept_disks *kept, struct
 		!json_object_is_type(version, json_type_int) ||
 		json_object_get_int64(version) != VERSION)
 		return unfit("version", "1, which this layervm knows,", err);
+	if (json_object_object_get_ex(object, "unfinished", NULL))
+		return error_set(err, ERROR_INPUT, EINVAL,
+			"the build that was to leave its disks here ended before its guest had "
+			"them; build again with --keep");
 	if (!json_object_object_get_ex(object, "cwd", &cwd) ||
 		!json_object_is_type(cwd, json_type_string) ||
 		json_object_get_string(cwd)[0] != '/')

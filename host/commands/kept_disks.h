@@ -14,8 +14,10 @@
 
 /*
  * Makes the folder where it is missing, and the two disks in it, empty and open for reading and
- * writing, in the place of what an earlier run left. They are locked as long as they are open:
- * a folder that another build or session has open is an ERROR_OUTPUT.
+ * writing, in the place of what an earlier run left; kept.json says until kept_disks_describe that
+ * they are unfinished. They are locked as long as they are open: a folder that another build or
+ * session has open is an ERROR_OUTPUT. So is a file of a disk's name that no build has left: one
+ * with another name too, that is not regular, or with no kept.json beside it.
  */
 int kept_disks_create(const char *folder, int *base, int *overlay, struct error *err);
 

@@ -102,7 +102,7 @@ int mount_point_resolve(struct tree *tree, const char *path, char **out, struct 
 	}
 	missing = walk.missing;
 	if (r < 0)
-		return error_wrap(err, r, "mounts: %s", path);
+		return r;
 	cleanup_free char *there = tree_path(walk.folder);
 	const char *rest = missing.len != 0 ? (const char *)missing.data : "";
 	if (*there == '\0' && missing.len != 0)
@@ -141,12 +141,51 @@ static bool is_below(const char *path, const char *above)
 	return strncmp(path, above, len) == 0 && path[len] == '/';
 }
 
+/* Whether there is a folder at a path without symlinks, and something in it. */
+static bool has_content(struct tree *tree, const char *path)
+{
+	struct dentry *d = tree_root(tree);
+	for (const char *at = path + 1; d != NULL && *at != '\0';) {
+		size_t len = strcspn(at, "/");
+		d = tree_find(tree, d, at, len);
+		at += len;
+		at += strspn(at, "/");
+	}
+	struct dentry *child = d != NULL ? d->children : NULL;
+	while (child != NULL && child->inode == NULL)
+		child = child->next;
+	return child != NULL;
+}
+
+/*
+ * Where a symlink of the image leads the secrets to: what they would hide there, the image's own
+ * files or the guest's mounts, the script could not do without.
+ */
+static int check_secrets(struct tree *tree, const char *path, struct error *err)
+{
+	static const char *const taken[] = {"/proc", "/sys"};
+	if (strcmp(path, SECRETS_PATH) == 0)
+		return 0;
+	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
+		if (strcmp(path, taken[i]) == 0 || is_below(path, taken[i]))
+			return error_set(err, ERROR_SPEC, EINVAL,
+				"secrets: " SECRETS_PATH
+				" leads to %s in the image, but what is at %s is the guest's own",
+				path, taken[i]);
+	}
+	if (has_content(tree, path))
+		return error_set(err, ERROR_SPEC, ENOTEMPTY,
+			"secrets: " SECRETS_PATH
+			" leads to %s in the image, which is not empty and would be hidden by the "
+			"secrets",
+			path);
+	return 0;
+}
+
 /* Places that are the guest's own, as they are named after all symlinks were followed. */
 static int check_place(const struct mount_point *point, const char *secrets, struct error *err)
 {
 	const char *const taken[] = {"/dev", "/proc", "/sys", secrets};
-	if (point->mount == NULL)
-		return 0;
 	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
 		if (strcmp(point->path, taken[i]) == 0 || is_below(point->path, taken[i]))
 			return error_set(err, ERROR_SPEC, EINVAL,
@@ -225,8 +264,12 @@ int mount_points_make(const struct guest_extras_spec *spec, struct tree *tree,
 	cleanup_free char *secrets = NULL;
 	*out = (struct mount_points){0};
 	int r = mount_point_resolve(tree, SECRETS_PATH, &secrets, err);
-	if (r < 0 && spec->secret_count > 0)
-		return r;
+	if (spec->secret_count > 0) {
+		r = r < 0 ? error_wrap(err, r, "secrets: " SECRETS_PATH)
+			  : check_secrets(tree, secrets, err);
+		if (r < 0)
+			return r;
+	}
 	if (r < 0)
 		secrets = xstrdup(SECRETS_PATH);
 	out->points = xcalloc(spec->mount_count + 1, sizeof(*out->points));
@@ -235,7 +278,7 @@ int mount_points_make(const struct guest_extras_spec *spec, struct tree *tree,
 		point->mount = &spec->mounts[i];
 		r = mount_point_resolve(tree, point->mount->dst, &point->path, err);
 		if (r < 0)
-			return r;
+			return error_wrap(err, r, "mounts: %s", point->mount->dst);
 		out->count++;
 		r = check_place(point, secrets, err);
 		if (r < 0)

@@ -22,7 +22,8 @@ struct mount_points {
  * Resolves the places of all mounts in the tree's current state: symlinks are followed within its
  * root, and missing parts are made as DENTRY_SCAFFOLD folders, but for those below another mount.
  * Fails with ERROR_SPEC where a place is no folder, the root, the guest's own or another mount's,
- * and where one is in a read-only folder of the host that has no such folder. The caller frees
+ * where a symlink leads the secrets to a folder with something in it, and where one is in a
+ * read-only folder of the host that has no such folder. The caller frees
  * *out by mount_points_free in every case.
  */
 int mount_points_make(const struct guest_extras_spec *spec, struct tree *tree,
@@ -33,7 +34,7 @@ void mount_points_free(struct mount_points *points);
 /*
  * The path that a path of the tree stands for, without symlinks, "." and ".."; parts that are
  * missing stay as they are. *out: the caller's to free. Fails with ERROR_SPEC where a part is no
- * folder and no symlink, or where more than 40 symlinks lead on.
+ * folder and no symlink, or where more than 40 symlinks lead on; the caller says what path is.
  */
 int mount_point_resolve(struct tree *tree, const char *path, char **out, struct error *err);
 

@@ -219,14 +219,7 @@ int run_flag_secret(void *extras, const char *value, struct error *err)
 
 int run_flag_network(void *extras, const char *value, struct error *err)
 {
-	static const char *const words[] = {"none", "user"};
-	static const enum guest_network values[] = {GUEST_NETWORK_NONE, GUEST_NETWORK_USER};
-	struct guest_extras_spec *spec = extras;
-	size_t i = 0;
-	int r = value_choice(value, words, 2, &i, err);
-	if (r == 0)
-		spec->network = values[i];
-	return r;
+	return extras_set_network(extras, value, err);
 }
 
 int run_flag_add_host(void *extras, const char *value, struct error *err)

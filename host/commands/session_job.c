@@ -65,7 +65,7 @@ int session_show_list(int fd, struct report *report, struct error *err)
 	__attribute__((cleanup(close_file))) FILE *file = fdopen(copy, "r");
 	if (file == NULL)
 		return error_set_errno(err, ERROR_INTERNAL, "the list of changes");
-	copy = -1; /* it is the file's now */
+	(void)steal_fd(&copy); /* it is the file's now */
 	while ((len = getline(&line, &size, file)) > 0) {
 		line[len - (line[len - 1] == '\n')] = '\0';
 		report_line(report, "change", line);

@@ -50,7 +50,7 @@ static int read_record(int fd, const struct digest *key, struct record *record, 
 
 int step_cache_check(int fd, const struct digest *key, struct error *err)
 {
-	struct record record;
+	struct record record = {0};
 	return read_record(fd, key, &record, err);
 }
 
@@ -94,7 +94,7 @@ static int drop(const struct cache *cache, const struct digest *key, const struc
 int step_cache_find(const struct cache *cache, const struct digest *key, struct report *report,
 	struct step_result *result, int *layer, struct error *err)
 {
-	struct record record;
+	struct record record = {0};
 	cleanup_close int fd = -1;
 	cleanup_close int layer_fd = -1;
 	int r = cache_find(cache, STEP_KIND_RECORD, key, O_RDONLY, &fd, err);

@@ -114,7 +114,7 @@ int tree_source_read(const struct tree_source *source, struct tree *tree, struct
 		return read_disk(source, tree, err);
 	if (r == 0)
 		r = open_image(source, false, &image, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	return in_guest(source) ? merge_in_guest(source, image, tree, err)
 				: merge(source, image, tree, known, err);
@@ -132,7 +132,7 @@ int tree_source_begin(
 	if (disk || in_guest(source))
 		return tree_source_read(source, tree, NULL, err);
 	r = open_image(source, true, &image, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	/* There is nothing to compare a root file system's digest with. */
 	if (!image->from_rootfs)

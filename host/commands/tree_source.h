@@ -41,10 +41,10 @@ int tree_source_read(const struct tree_source *source, struct tree *tree, struct
 
 /*
  * As tree_source_read, but the digests of the image's layers may still be computed when it
- * returns: *image is the caller's to image_verify and to free then, else NULL.
+ * returns: *out is the caller's to image_verify and to free then, else NULL.
  */
-int tree_source_begin(const struct tree_source *source, struct tree *tree, struct image **image,
-	struct error *err);
+int tree_source_begin(
+	const struct tree_source *source, struct tree *tree, struct image **out, struct error *err);
 
 /* Makes the current state that of a new tree, for a second source after tree_freeze. */
 void tree_source_clear(struct tree *tree);

@@ -130,7 +130,7 @@ void file_move(struct tree *tree, struct inode *inode, struct source *disk, uint
 		segments = tree_alloc(tree, count * sizeof(*segments));
 	uint64_t offset = (uint64_t)block * DISK_BLOCK_SIZE;
 	uint32_t i = 0;
-	for (uint32_t next = 0; next_run(inode, &next, &run); i++) {
+	for (uint32_t next = 0; i < count && next_run(inode, &next, &run); i++) {
 		uint64_t logical = (uint64_t)run.block * DISK_BLOCK_SIZE;
 		uint64_t length = run.blocks * DISK_BLOCK_SIZE;
 		uint64_t rest = inode->size - logical;

@@ -42,7 +42,8 @@ struct blob *blobs_add(struct blobs *blobs, const struct extent *extent,
 	const struct decode_format *format, char *name)
 {
 	struct blob *blob = &blobs->items[blobs->count++];
-	*blob = (struct blob){.extent = *extent, .format = format, .name = name};
+	*blob = (struct blob){.extent = *extent, .format = format};
+	blob->name = name;
 	struct image_layer *layer = &blob->layer;
 	layer->blob_fd = extent->fd;
 	layer->blob_offset = extent->offset;

@@ -185,6 +185,10 @@ int extras_add_mount(struct guest_extras_spec *extras, struct guest_mount *given
 			return error_set(err, ERROR_SPEC, EEXIST,
 				"dst: is %s, where another mount is already", mount.dst);
 	}
+	if (extras->mount_count == GUEST_MOUNTS_MAX)
+		return error_set(err, ERROR_SPEC, E2BIG,
+			"there are %d mounts already, which is the most that are possible",
+			GUEST_MOUNTS_MAX);
 	extras->mounts = array_grow(extras->mounts, extras->mount_count, &extras->mount_capacity,
 		sizeof(*extras->mounts));
 	extras->mounts[extras->mount_count++] = steal_mount(&mount);
@@ -219,6 +223,10 @@ int extras_add_secret(
 			return error_set(err, ERROR_SPEC, EEXIST,
 				"id: is %s, as another secret's is", secret.id);
 	}
+	if (extras->secret_count == GUEST_SECRETS_MAX)
+		return error_set(err, ERROR_SPEC, E2BIG,
+			"there are %d secrets already, which is the most that are possible",
+			GUEST_SECRETS_MAX);
 	extras->secrets = array_grow(extras->secrets, extras->secret_count,
 		&extras->secret_capacity, sizeof(*extras->secrets));
 	extras->secrets[extras->secret_count++] = steal_secret(&secret);

@@ -56,6 +56,13 @@ struct guest_extras_spec {
 	enum guest_network network;
 };
 
+/* How many there may be. */
+#define GUEST_MOUNTS_MAX 64
+#define GUEST_SECRETS_MAX 64
+
+/* Bytes of all secrets together: they stay in the guest's memory, whatever else needs it. */
+#define GUEST_SECRETS_SIZE_MAX (8u << 20)
+
 /* Sizes of a tmpfs, in MiB. */
 #define GUEST_TMPFS_MIN 1
 #define GUEST_TMPFS_MAX (1024 * 1024)
@@ -64,12 +71,12 @@ struct guest_extras_spec {
  * Adds a mount, whose texts become the spec's; it is emptied on failure too. Fails with
  * ERROR_SPEC where it lacks what its type needs or has what its type does not take; where dst is
  * no absolute path, the root, has ".." parts, or is at or below /dev, /proc, /sys or
- * /run/secrets; and where another mount has the same dst.
+ * /run/secrets; where another mount has the same dst; and where there are GUEST_MOUNTS_MAX already.
  */
 int extras_add_mount(
 	struct guest_extras_spec *extras, struct guest_mount *given, struct error *err);
 
-/* As extras_add_mount. id: a file's name, no other secret's. */
+/* As extras_add_mount, up to GUEST_SECRETS_MAX. id: a file's name, no other secret's. */
 int extras_add_secret(
 	struct guest_extras_spec *extras, struct guest_secret *given, struct error *err);
 

@@ -112,8 +112,7 @@ int landlock_make(const struct landlock_rule *rules, size_t count, struct landlo
 		if (r < 0)
 			return r;
 	}
-	*landlock = made;
-	made = LANDLOCK_NONE;
+	landlock->ruleset = steal_fd(&made.ruleset);
 	return 0;
 }
 

@@ -122,7 +122,8 @@ static void put_inode(struct writer *w, const struct inode *inode)
 static void put_up(struct writer *w, const struct dentry *d)
 {
 	uint64_t up = 0;
-	for (const struct dentry *above = w->last; above != d->parent; above = above->parent)
+	for (const struct dentry *above = w->last; above != NULL && above != d->parent;
+		above = above->parent)
 		up++;
 	put(w, up);
 }

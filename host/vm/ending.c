@@ -23,9 +23,9 @@ static const char *signal_name(int number)
 }
 
 /* What the guest does, at the beginning of a sentence. */
-static const char *job_name(const struct session *session)
+static const char *name_of(const struct vm_job *job)
 {
-	switch (session->job->kind) {
+	switch (job->kind) {
 	case VM_JOB_SCRIPT:
 		return "the script";
 	case VM_JOB_COMMAND:
@@ -36,6 +36,11 @@ static const char *job_name(const struct session *session)
 		break;
 	}
 	return "the unpacking of the layers";
+}
+
+static const char *job_name(const struct session *session)
+{
+	return name_of(session->job);
 }
 
 static int exit_status(const struct exit_report *exit)
@@ -83,7 +88,7 @@ static int judge_disk(const struct machine *machine, const char *words,
 			"free "
 			"some, or set TMPDIR to a folder with more");
 	show_console(machine, report);
-	return error_set(err, ERROR_GUEST, EIO, "the guest: %s", words);
+	return error_set(err, ERROR_GUEST, EIO, "%s", words);
 }
 
 /* How the job's process ended, as the end of a sentence. */
@@ -219,6 +224,7 @@ static int judge_job(
 static const char *when_words(const struct session *session, char words[static END_WORDS_SIZE])
 {
 	bool unpacks = session->job->kind == VM_JOB_UNPACK;
+	const struct vm_job *job = session->current != NULL ? session->current : session->job;
 	switch (session->stage) {
 	case SESSION_BOOTING:
 	case SESSION_WAKING:
@@ -226,12 +232,12 @@ static const char *when_words(const struct session *session, char words[static E
 	case SESSION_STARTING:
 		if (unpacks)
 			return "before it unpacked the layers";
-		snprintf(words, END_WORDS_SIZE, "before %s's start", job_name(session));
+		snprintf(words, END_WORDS_SIZE, "before %s's start", name_of(job));
 		return words;
 	case SESSION_RUNNING:
 		if (unpacks)
 			return "while it unpacked the layers";
-		snprintf(words, END_WORDS_SIZE, "while %s ran", job_name(session));
+		snprintf(words, END_WORDS_SIZE, "while %s ran", name_of(job));
 		return words;
 	case SESSION_ENDING:
 		return "before its disk was unmounted";
@@ -349,14 +355,10 @@ static int judge_job_and_disk(const struct machine *machine, const struct sessio
 	return judge_job(session, options, err);
 }
 
-int ending_judge(const struct machine *machine, const struct session *session,
+/* All that can go wrong but the job itself, up to the guest's last frame. */
+static int judge_run(const struct machine *machine, const struct session *session,
 	const struct vm_options *options, struct report *report, struct error *err)
 {
-	/* The job failed already, and the one that looks at what it left changes nothing of that.
-	 */
-	if (session->current != session->job && session->stage > SESSION_WAKING &&
-		machine->stop != STOP_INTERRUPT)
-		return judge_job(session, options, err);
 	if (machine->stop != STOP_NONE)
 		return judge_stop(machine, session, options, report, err);
 	if (session->failed)
@@ -365,6 +367,49 @@ int ending_judge(const struct machine *machine, const struct session *session,
 		return judge_qemu_death(machine, err);
 	if (session->stage != SESSION_OVER)
 		return judge_guest_end(machine, session, options, report, err);
+	return 0;
+}
+
+/*
+ * The script failed already, and the shell that looks at what it left changes nothing of that. Why
+ * the shell did not come about, or went away, is told all the same.
+ */
+static int judge_first_job(const struct machine *machine, const struct session *session,
+	const struct vm_options *options, struct report *report, struct error *err)
+{
+	struct error why;
+	int r = 0;
+	if (machine->stop != STOP_ESCAPE)
+		r = judge_run(machine, session, options, report, &why);
+	if (r == 0 && machine->stop == STOP_NONE && session->disk[0] != '\0')
+		r = judge_disk(machine, session->disk, options, report, &why);
+	if (r < 0)
+		report_warning(report, "%s after it: %s", name_of(session->current), why.message);
+	return judge_job(session, options, err);
+}
+
+/* Disks that stay are looked at later: what is not whole on them is told. */
+static void warn_of_disks(
+	const struct session *session, const struct vm_options *options, struct report *report)
+{
+	bool unmounted =
+		session->stage == SESSION_OVER && !session->failed && session->disk[0] == '\0';
+	if (options->disks_stay && session->stage > SESSION_WAKING && !unmounted)
+		report_warning(report,
+			"the disks that are kept were not unmounted: what was written last is not "
+			"on them");
+}
+
+int ending_judge(const struct machine *machine, const struct session *session,
+	const struct vm_options *options, struct report *report, struct error *err)
+{
+	warn_of_disks(session, options, report);
+	if (session->current != session->job && session->stage > SESSION_WAKING &&
+		machine->stop != STOP_INTERRUPT)
+		return judge_first_job(machine, session, options, report, err);
+	int r = judge_run(machine, session, options, report, err);
+	if (r < 0)
+		return r;
 	if (session->disk[0] == '\0')
 		return judge_job(session, options, err);
 	return judge_job_and_disk(machine, session, options, report, err);

@@ -10,7 +10,8 @@
 
 /*
  * Returns 0 where the job was done, as vm_run says, on a disk that was unmounted cleanly, and QEMU
- * ended well; else one of the errors of vm_run. The console's last lines go to the report where
+ * ended well; else one of the errors of vm_run. What went wrong in the job that follows a failed
+ * script is a warning. The console's last lines go to the report where
  * they tell more than the error.
  */
 int ending_judge(const struct machine *machine, const struct session *session,

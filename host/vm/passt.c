@@ -11,7 +11,9 @@
 
 #include "support/interrupt.h"
 #include "support/memory.h"
+#include "vm/packets.h"
 #include "vm/qemu_args.h"
+#include "vm/relay.h"
 
 /*
  * Addresses of RFC 5737 that no network should have, since the guest cannot reach what else has
@@ -26,6 +28,7 @@
 #define MTU 65520
 
 #define SOCKET_FD 3 /* passt's end of the pair, there */
+#define SOCKET_BUFFER (4 << 20)
 #define ANSWER_SECONDS 30
 #define WORDS_MAX 1024
 
@@ -33,7 +36,8 @@ static const char *const arguments[] = {"passt", "--foreground", "--stderr", "--
 	/* Nothing is left to guess or to ask for: the guest is told its addresses by its init. */
 	"--ipv4-only", "--address", ADDRESS, "--netmask", PREFIX_TEXT, "--gateway", GATEWAY,
 	"--no-dhcp", "--no-dhcpv6", "--no-ndp", "--no-ra",
-	/* Else the gateway's address would lead to the host's loopback. */
+	/* Else the gateway's address would lead to the host's loopback; packets to the loopback's
+	   own addresses do not come here (relay.h). */
 	"--no-map-gw", "--dns-forward", PASST_NAME_SERVER,
 	/* Nothing comes in. */
 	"--tcp-ports", "none", "--udp-ports", "none", NULL};
@@ -53,8 +57,6 @@ struct arp_frame {
 #define ARP_SIZE 42
 _Static_assert(sizeof(struct arp_frame) == 4 + ARP_SIZE, "RFC 826");
 
-#define ETHER_TYPE_ARP 0x0806
-#define ETHER_TYPE_IPV4 0x0800
 #define ARP_REQUEST 1
 #define ARP_REPLY 2
 
@@ -106,6 +108,13 @@ static int say_it_ended(const struct passt *passt, struct error *err)
 		words != NULL ? words : "it did not say why");
 }
 
+/* The relay has closed the socket: by its own fault, or because passt had closed its one. */
+static int say_it_closed(const struct passt *passt, struct error *err)
+{
+	int r = relay_wait(&passt->relay, err);
+	return r < 0 ? r : say_it_ended(passt, err);
+}
+
 /* Waits for bytes on the socket. */
 static int await(const struct passt *passt, struct error *err)
 {
@@ -130,8 +139,8 @@ static int await(const struct passt *passt, struct error *err)
 }
 
 /*
- * Asks for the gateway's hardware address: the answer shows that passt is ready, and the socket
- * is as new afterwards.
+ * Asks for the gateway's hardware address: the answer shows that passt and the relay are ready,
+ * and the socket is as new afterwards.
  */
 static int ask(const struct passt *passt, struct error *err)
 {
@@ -140,7 +149,7 @@ static int ask(const struct passt *passt, struct error *err)
 	size_t have = 0;
 	ssize_t n = send(passt->network.fd, &request, sizeof(request), MSG_NOSIGNAL);
 	if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
-		return say_it_ended(passt, err);
+		return say_it_closed(passt, err);
 	if (n != (ssize_t)sizeof(request))
 		return error_set_errno(err, ERROR_QEMU, "cannot send to passt");
 	while (have < sizeof(reply)) {
@@ -150,7 +159,7 @@ static int ask(const struct passt *passt, struct error *err)
 		n = recv(passt->network.fd, (char *)&reply + have, sizeof(reply) - have,
 			MSG_DONTWAIT);
 		if (n == 0 || (n < 0 && errno == ECONNRESET))
-			return say_it_ended(passt, err);
+			return say_it_closed(passt, err);
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
 			return error_set_errno(err, ERROR_QEMU, "cannot receive from passt");
 		have += n > 0 ? (size_t)n : 0;
@@ -199,6 +208,29 @@ static int start(struct passt *passt, int socket, struct error *err)
 	return child_start(&options, &passt->child, err);
 }
 
+/*
+ * Has the kernel hold as much as it may of what is sent from there: passt drops packets that find
+ * no room, and the connections that they belong to wait for a second or more.
+ */
+static void widen(int socket)
+{
+	const int size = SOCKET_BUFFER;
+	setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)); /* a wish: less works too */
+}
+
+/* Starts both processes; they hold the only copies of their sockets, whose ends are seen so. */
+static int start_both(struct passt *passt, int relay_socket, struct error *err)
+{
+	int pair[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_set_errno(err, ERROR_INTERNAL, "cannot make a pair of sockets");
+	cleanup_close int from_relay = pair[0];
+	cleanup_close int theirs = pair[1];
+	widen(theirs);
+	int r = start(passt, theirs, err);
+	return r < 0 ? r : relay_start(relay_socket, from_relay, &passt->relay, err);
+}
+
 int passt_start(struct passt *passt, struct error *err)
 {
 	int pair[2];
@@ -209,25 +241,32 @@ int passt_start(struct passt *passt, struct error *err)
 	passt->network = (struct vm_network){.fd = pair[0], .prefix = PREFIX, .mtu = MTU};
 	inet_pton(AF_INET, ADDRESS, passt->network.address);
 	inet_pton(AF_INET, GATEWAY, passt->network.gateway);
-	int r = start(passt, theirs, err);
+	int r = start_both(passt, theirs, err);
 	if (r < 0)
 		return r;
-	close(steal_fd(&theirs)); /* the end that passt holds is the last one: its end is seen */
+	close(steal_fd(&theirs));
 	return ask(passt, err);
 }
 
 bool passt_has_ended(const struct passt *passt, char **words)
 {
-	struct pollfd end = {.fd = passt->child.pidfd, .events = POLLIN};
+	struct pollfd ends[] = {{.fd = passt->child.pidfd, .events = POLLIN},
+		{.fd = passt->relay.pidfd, .events = POLLIN}};
+	struct error err;
 	*words = NULL;
-	if (passt->child.pid < 0 || poll(&end, 1, 0) <= 0)
+	if (poll(ends, sizeof(ends) / sizeof(ends[0]), 0) <= 0)
 		return false;
-	*words = last_words(passt);
+	/* Where the relay failed, passt just says that its socket was closed. */
+	if (ends[1].revents != 0 && relay_wait(&passt->relay, &err) < 0)
+		*words = xstrdup(err.message);
+	else
+		*words = last_words(passt);
 	return true;
 }
 
 void passt_free(struct passt *passt)
 {
+	child_kill(&passt->relay);
 	child_kill(&passt->child);
 	cleanup_close_fn(&passt->network.fd);
 	cleanup_close_fn(&passt->messages);

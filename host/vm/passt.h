@@ -1,7 +1,8 @@
 /*
  * The guest's way to the network: passt, a program that turns the guest's packets into connections
- * of an ordinary user's. It confines itself. Started with one end of a pair of sockets; the other
- * is for QEMU. The host's loopback is out of the guest's reach.
+ * of an ordinary user's. It confines itself. What the guest sends comes to it by a filter of ours
+ * (relay.h), whose other socket is for QEMU: passt connects to whatever address it is told, and the
+ * host's loopback is to be out of the guest's reach.
  */
 #ifndef LAYERVM_VM_PASST_H
 #define LAYERVM_VM_PASST_H
@@ -17,24 +18,27 @@
 
 struct passt {
 	struct child child;
+	struct child relay;
 	struct vm_network network; /* for vm_run; its descriptor is -1 where there is none */
 	int messages;              /* what passt writes to standard error, not blocking */
 };
-#define PASST_NONE ((struct passt){.child = CHILD_NONE, .network = {.fd = -1}, .messages = -1})
+#define PASST_NONE                                                                                 \
+	((struct passt){                                                                           \
+		.child = CHILD_NONE, .relay = CHILD_NONE, .network = {.fd = -1}, .messages = -1})
 
 /*
- * Starts passt and waits until it answers. Fails with ERROR_QEMU where it is not installed, cannot
- * be started or ends, with its last words; with ERROR_INTERRUPTED. It ends when nobody holds the
- * other end of its socket any more, and so with QEMU and layervm. The caller frees it in every
- * case by passt_free.
+ * Starts passt and the filter, and waits until passt answers. Fails with ERROR_QEMU where it is not
+ * installed, cannot be started or ends, with its last words; where the filter cannot be confined;
+ * with ERROR_INTERRUPTED. Both end when nobody holds network.fd any more, and so with QEMU and
+ * layervm. The caller frees it in every case by passt_free.
  */
 int passt_start(struct passt *passt, struct error *err);
 
-/* Whether it has ended before its time; words: at least the last of what it wrote, the caller's
+/* Whether one of both has ended before its time; words: why, as far as it was said; the caller's
  * to free; NULL for none. */
 bool passt_has_ended(const struct passt *passt, char **words);
 
-/* Ends it, if there is one. */
+/* Ends both, if there are any. */
 void passt_free(struct passt *passt);
 #define cleanup_passt __attribute__((cleanup(passt_free)))
 

@@ -29,7 +29,7 @@ struct qmp {
 int qmp_greet(struct qmp *qmp, struct error *err);
 
 /* Executes a command without arguments, such as "cont". */
-int qmp_execute(struct qmp *qmp, const char *command, struct error *err);
+int qmp_execute(struct qmp *qmp, const char *name, struct error *err);
 
 /*
  * Saves the machine, which must be stopped, to a file, or has one that was started to wait for it

@@ -12,6 +12,7 @@
 #define PATH_LENGTH_MAX 4095u
 #define NAME_LENGTH_MAX 255u
 
+_Static_assert(VM_MOUNTS_MAX == MOUNTS_MAX, "both sides take the same number of mounts");
 _Static_assert(VM_SECRET_MAX == SECRET_MAX, "both sides take the same secrets");
 _Static_assert(SECRET_MAX + NAME_LENGTH_MAX + 4 <= FRAME_MAX, "a secret fits in a frame");
 
@@ -84,6 +85,10 @@ static int check_mount(
 
 int request_check_setup(const struct vm_options *options, struct error *err)
 {
+	if (options->mount_count > VM_MOUNTS_MAX)
+		return error_set(err, ERROR_SPEC, E2BIG,
+			"there are %zu mounts, at most %d are taken", options->mount_count,
+			VM_MOUNTS_MAX);
 	for (size_t i = 0; i < options->mount_count; i++) {
 		int r = check_mount(&options->mounts[i], options, err);
 		if (r < 0)

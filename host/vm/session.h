@@ -45,7 +45,7 @@ struct session {
 	/* How the run's own job ended, and the run. */
 	struct exit_report exit;          /* all zero: it did not */
 	char words[FRAME_TEXT_MAX + 1];   /* EXIT's words, or STDERR's of VM_JOB_UNPACK */
-	char failure[FRAME_TEXT_MAX + 1]; /* FAILURE's words */
+	char failure[FRAME_TEXT_MAX + 1]; /* FAILURE's words, of whichever job */
 	char disk[FRAME_TEXT_MAX + 1];    /* BYE's words; empty: unmounted cleanly */
 	bool failed;                      /* FAILURE came */
 };

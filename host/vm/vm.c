@@ -193,7 +193,7 @@ static int run_once(struct vm *vm, const struct vm_job *job, struct vm_outcome *
 	int r = wake(vm, &session, outcome, err);
 	struct machine *machine = vm->machine;
 	if (r == 0)
-		r = 0;
+		r = machine_limit_files(machine, vm->options, err);
 	if (r == 0)
 		r = machine_follow(machine, &session, vm->options->timeout, err);
 	if (r < 0)
@@ -256,5 +256,5 @@ int vm_run(const struct vm_options *options, const struct vm_job *job, struct re
 	int r = request_check_job(job, err);
 	if (r == 0)
 		r = vm_start(options, report, &vm, err);
-	return r < 0 ? r : vm_continue(vm, job, outcome, err);
+	return r != 0 ? r : vm_continue(vm, job, outcome, err);
 }

@@ -44,6 +44,8 @@ struct vm_secret {
 };
 #define VM_SECRET_MAX 500000
 
+#define VM_MOUNTS_MAX 64
+
 /* The guest's one network interface; addresses are IPv4, in network byte order. */
 struct vm_network {
 	int fd; /* stream socket to what moves the packets (passt), inherited by QEMU */
@@ -86,7 +88,7 @@ struct vm_options {
 	const struct vm_disk *further;
 	size_t further_count; /* at most VM_FURTHER_MAX */
 	const struct vm_mount *mounts;
-	size_t mount_count;
+	size_t mount_count; /* at most VM_MOUNTS_MAX */
 	const struct vm_secret *secrets;
 	size_t secret_count;
 	const struct vm_network *network;   /* NULL: none */

@@ -32,6 +32,7 @@ in_terminal() {
     printf ' %q' "${build[@]}" "$@"
     printf '; echo $? > %q; exec sleep 1000\n' "$work/$name.status"
   } > "$work/$name.sh"
+  sed -i "1i stty -a | sed 's/rows [0-9]*; columns [0-9]*;//' > $work/$name.modes" "$work/$name.sh"
   open_terminal sh "$work/$name.sh"
 }
 
@@ -49,7 +50,12 @@ sees '^layervm: script: the script ended with status 1'
 
 part "the disks that are kept, opened later, twice at once, and unchanged"
 expect_fail 1 'script: .*status 1' -q "${build[@]:3}" --keep "$work/kept"
-(cd "$work/kept" && ls && sha256sum ./*) > "$work/before"
+# The names, and a digest of all that the files hold; the disk is 64 GiB long for its holes.
+kept_state() {
+  ls "$work/kept"
+  tar -cSf - -C "$work/kept" . | sha256sum
+}
+kept_state > "$work/before"
 head -n 3 "$work/before" > "$work/names"
 same_text "$work/names" <<< $'disk.ext4\nkept.json\noverlay.qcow2'
 jq -S . "$work/kept/kept.json" > "$work/kept.txt"
@@ -65,7 +71,7 @@ for i in 1 2; do
   wait "${pids[i]}" || fail "the session on the kept disks failed"
   same_text "$work/kept.$i" <<< 'half:yes::'
 done
-(cd "$work/kept" && ls && sha256sum ./*) > "$work/after"
+kept_state > "$work/after"
 same "$work/before" "$work/after"
 
 part "a shell on them, in a terminal"
@@ -78,6 +84,54 @@ sees '^half'
 until_true test -s "$work/kept.status"
 [ "$(cat "$work/kept.status")" = 3 ] || fail "the status is $(cat "$work/kept.status")"
 sees 'is thrown away; .* is as it was'
+
+part "a script that is ended: what it wrote is on the disks that are kept"
+expect_fail 143 'interrupted: ' --on 'ready=TERM' --from "$work/base.tar" -t ended:1 \
+  -o "$out/image.tar" --keep "$work/ended" --run 'echo data > /file; echo ready; sleep 1000'
+lv debug -q --accel "$LAYERVM_TEST_ACCEL" "$work/ended" --command 'cat /file' < /dev/null > "$work/ended.txt"
+same_text "$work/ended.txt" <<< data
+expect_fail 124 'timeout: ' --from "$work/base.tar" -t ended:1 -o "$out/image.tar" --keep "$work/ended" \
+  --run 'echo more > /file; sleep 1000' --timeout 10
+lv debug -q --accel "$LAYERVM_TEST_ACCEL" "$work/ended" --command 'cat /file' < /dev/null > "$work/ended.txt"
+same_text "$work/ended.txt" <<< more
+
+part "the escape keys in that shell: the status is the script's, and the disks are whole"
+in_terminal escape --debug-on-failure --keep "$work/escaped"
+sees '/ #'
+types 'echo shell > /by-shell; echo do''ne'
+sees '^done'
+keys C-] C-] C-]
+until_true test -s "$work/escape.status"
+[ "$(cat "$work/escape.status")" = 1 ] || fail "the status is $(cat "$work/escape.status"), not the script's"
+modes_are "$work/escape.modes" || fail "the terminal is not as it was: $(modes)"
+lv debug -q --accel "$LAYERVM_TEST_ACCEL" "$work/escaped" --command 'cat /state /by-shell' < /dev/null \
+  > "$work/escaped.txt"
+same_text "$work/escaped.txt" <<< $'half\nshell'
+
+part "SIGTERM in that shell"
+in_terminal term --debug-on-failure
+sees '/ #'
+kill -TERM "$(layervm_pid)"
+until_true test -s "$work/term.status"
+[ "$(cat "$work/term.status")" = 143 ] || fail "the status is $(cat "$work/term.status")"
+modes_are "$work/term.modes" || fail "the terminal is not as it was: $(modes)"
+[ -z "$(ls -A "$out")" ] || fail "an output: $(ls -A "$out")"
+
+part "a guest that fails before the shell: why is told, and the status is the script's"
+cp "$work/script" "$work/script.before"
+echo 'umount /proc; rmdir /proc; exit 3' > "$work/script"
+in_terminal without --debug-on-failure
+until_true test -s "$work/without.status"
+[ "$(cat "$work/without.status")" = 3 ] || fail "the status is $(cat "$work/without.status")"
+sees 'warning: the shell after it: the image has no folder /proc'
+mv "$work/script.before" "$work/script"
+
+part "a folder with files that no build has left"
+mkdir "$work/mine"
+echo mine > "$work/mine/disk.ext4"
+expect_fail 125 'output: .*/mine/disk.ext4: is no disk that a build has kept' --from "$work/base.tar" \
+  -t mine:1 -o "$out/image.tar" --keep "$work/mine" --run true
+same_text "$work/mine/disk.ext4" <<< mine
 
 part "what cannot be done with them is refused"
 expect_command=(debug --accel "$LAYERVM_TEST_ACCEL")

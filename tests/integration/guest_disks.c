@@ -17,7 +17,6 @@
 #include <cmocka.h>
 
 #include "support/memory.h"
-#include "vm/vm.h"
 
 #define BUSYBOX "/bin/busybox"
 
@@ -159,13 +158,13 @@ void disks_remove(void)
 	must_run(argv);
 }
 
-void disks_open(enum root root, int *disk, int *overlay)
+void disks_open(enum root root, uint64_t size, int *disk, int *overlay)
 {
 	cleanup_free char *base = xasprintf("%s/%s.img", folder, root_names[root]);
 	cleanup_free char *path = disks_path("overlay.qcow2");
-	cleanup_free char *size = xasprintf("%llu", (unsigned long long)VM_DISK_SIZE);
+	cleanup_free char *bytes = xasprintf("%llu", (unsigned long long)size);
 	must_run((const char *const[]){"qemu-img", "create", "-q", "-f", "qcow2", "-o",
-		"cluster_size=4k", path, size, NULL});
+		"cluster_size=4k", path, bytes, NULL});
 	*disk = open(base, O_RDONLY | O_CLOEXEC);
 	*overlay = open(path, O_RDWR | O_CLOEXEC);
 	assert_true(*disk >= 0 && *overlay >= 0);

@@ -3,6 +3,7 @@
 #define TESTS_INTEGRATION_GUEST_DISKS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* What an image holds. */
 enum root {
@@ -21,8 +22,11 @@ bool disks_possible(void);
 void disks_make(void);
 void disks_remove(void);
 
-/* Opens the disk of a root, and a new overlay over it. */
-void disks_open(enum root root, int *disk, int *overlay);
+/* The size of a root's disk. */
+#define DISKS_SIZE (UINT64_C(64) << 20)
+
+/* Opens the disk of a root, and a new overlay over it, in which the disk has a size in bytes. */
+void disks_open(enum root root, uint64_t size, int *disk, int *overlay);
 
 /* Runs a program with the standard output to a file of the disks' folder. Returns its status. */
 int run_tool(const char *output, const char *const argv[]);

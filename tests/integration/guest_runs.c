@@ -50,7 +50,9 @@ void guest_run(const struct guest_settings *settings, const struct vm_job *job,
 	assert_true(text >= 0);
 	if (guest_files_find(&files, &err) < 0)
 		fail_msg("%s", err.message);
-	disks_open(settings->root, &disk, &overlay);
+	/* A guest that was saved knows how large its disk is. */
+	uint64_t size = settings->template != NULL ? VM_DISK_SIZE : DISKS_SIZE;
+	disks_open(settings->root, size, &disk, &overlay);
 	if (settings->prepare != NULL)
 		settings->prepare(overlay);
 	struct vm_options options = guest_options(settings, &files);

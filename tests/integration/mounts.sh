@@ -81,9 +81,21 @@ build -t scratch:1 -o "$work/scratch.tar" --mount "type=bind,src=$work/src,dst=/
 layer_entries "$work/scratch.tar"
 same_text "$work/entries" < /dev/null
 
-part "a guest that is ended leaves a cache that begins empty"
-expect_fail 124 'timeout: ' "${as_base[@]}" --mount type=cache,id=tool,dst=/c --timeout 20 \
-  --run 'echo half > /c/half; sync; echo ready; sleep 1000' -o "$out/x.tar"
+part "a run that is ended leaves its caches whole: one by a signal, one by its time limit"
+expect_fail 143 'interrupted: ' --on 'ready=TERM' "${as_base[@]}" --mount type=cache,id=tool,dst=/c \
+  --run 'echo one > /c/one; echo ready; sleep 1000' -o "$out/x.tar"
+expect_fail 124 'timeout: ' "${as_base[@]}" --mount type=cache,id=tool,dst=/c --timeout 10 \
+  --run 'echo two > /c/two; sleep 1000' -o "$out/x.tar"
+build "${as_base[@]}" -o "$work/whole.tar" --mount type=cache,id=tool,dst=/c \
+  --run '[ "$(cat /c/kept /c/one /c/two)" = "kept
+one
+two" ]'
+! grep -q 'was not left clean' "$work/build.log" || fail "a cache that was unmounted begins anew"
+
+part "a guest that is killed leaves a cache that begins empty"
+expect_fail 125 'qemu: QEMU was ended by signal 9' --on 'ready=kill-qemu' "${as_base[@]}" \
+  --mount type=cache,id=tool,dst=/c -o "$out/x.tar" \
+  --run 'echo half > /c/half; sync; echo ready; sleep 1000'
 build "${as_base[@]}" -o "$work/anew.tar" --mount type=cache,id=tool,dst=/c \
   --run '[ ! -e /c/kept ] && [ ! -e /c/half ]'
 grep -q 'warning: cache tool: was not left clean' "$work/build.log" || fail "no warning"
@@ -118,6 +130,13 @@ expect_fail 125 'spec: mounts: /bin/sh/x: ' "${as_base[@]}" --run true -o "$out/
   --mount type=tmpfs,dst=/bin/sh/x
 expect_fail 125 'spec: mounts: /m/no: is in the read-only mount at /m' "${as_base[@]}" --run true \
   -o "$out/x.tar" --mount "type=bind,src=$work/src,dst=/m" --mount type=tmpfs,dst=/m/no
+
+many=()
+for i in {1..65}; do
+  many+=(--mount "type=tmpfs,dst=/m$i")
+done
+expect_fail 125 'usage: --mount: there are 64 mounts already' -q "${as_base[@]}" --run true \
+  -o "$out/x.tar" "${many[@]}"
 
 part "the same in a spec, with paths from its folder"
 cat > "$work/spec.json" <<'SPEC'

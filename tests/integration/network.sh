@@ -17,20 +17,31 @@ stop_servers() {
 }
 trap 'stop_servers; finish' EXIT
 
-# serve ADDRESS: a server there that says a word of its own; sets $port. Fails where it cannot.
+# serve ADDRESS: a server there that says a word of its own by TCP, and by UDP to whom asks; sets
+# $port. Fails where it cannot.
 word=word-$$-$RANDOM$RANDOM
 serve() {
   rm -f "$work/port"
   python3 - "$1" "$work/port" "$word" <<'PYTHON' > /dev/null 2>&1 &
-import os, socket, sys
+import os, selectors, socket, sys
 server = socket.create_server((sys.argv[1], 0))
+datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+datagrams.bind(server.getsockname())
+selector = selectors.DefaultSelector()
+selector.register(server, selectors.EVENT_READ)
+selector.register(datagrams, selectors.EVENT_READ)
+word = sys.argv[3].encode() + b"\n"
 with open(sys.argv[2] + ".new", "w") as f:
     f.write(str(server.getsockname()[1]))
 os.rename(sys.argv[2] + ".new", sys.argv[2])
 while True:
-    connection, _ = server.accept()
-    connection.sendall(sys.argv[3].encode() + b"\n")
-    connection.close()
+    for key, _ in selector.select():
+        if key.fileobj is datagrams:
+            datagrams.sendto(word, datagrams.recvfrom(1500)[1])
+        else:
+            connection, _ = server.accept()
+            connection.sendall(word)
+            connection.close()
 PYTHON
   servers+=($!)
   until [ -e "$work/port" ]; do
@@ -42,6 +53,8 @@ PYTHON
 
 serve 127.0.0.1
 loopback_port=$port
+serve 127.0.0.2
+second_loopback_port=$port
 outer=$(python3 - <<'PYTHON'
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -55,10 +68,11 @@ PYTHON
 [ -n "$outer" ] || skip "this machine has no network"
 serve "$outer"
 
-# In the guest: hear ADDRESS PORT prints what a server says.
+# In the guest: hear ADDRESS PORT [udp] prints what a server says, by TCP unless told.
 cat > "$work/hear" <<'SCRIPT'
 hear() {
-  timeout 10 bash -c 'exec 3<> "/dev/tcp/$0/$1" && head -n 1 <&3' "$1" "$2" 2> /dev/null
+  timeout "${patience:-10}" bash -c 'exec 3<> "/dev/$2/$0/$1" && { [ $2 = tcp ] || echo >&3; } &&
+    head -n 1 <&3' "$1" "$2" "${3:-tcp}" 2> /dev/null
 }
 SCRIPT
 
@@ -92,6 +106,40 @@ config "$work/user.tar" | jq -r '.config.Env[]' | grep -i proxy > "$work/proxies
 same_text "$work/proxies" <<'PROXIES'
 HTTPS_PROXY=https://its-own
 PROXIES
+
+part "no route of root's in the guest leads to this machine's loopback"
+if has busybox; then
+  mkdir "$work/tools"
+  cp "$(command -v busybox)" "$work/tools/"
+  cat "$work/hear" - > "$work/script" <<SCRIPT
+set -x
+ip() { /mnt/busybox ip "\$@"; }
+[ "\$(hear $outer $port udp)" = $word ]
+echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet
+ip addr del 127.0.0.1/8 dev lo
+ip link set lo down
+ip route del 127.0.0.0/8 table local || true
+ip route add 127.0.0.0/8 via 198.51.100.1 dev eth0
+ip route get 127.0.0.1 | grep -q 'via 198.51.100.1 dev eth0'
+patience=4
+for protocol in tcp udp; do
+  for address in 127.0.0.1 127.0.0.2 0.0.0.0; do
+    for port in $loopback_port $second_loopback_port; do
+      hear \$address \$port \$protocol >> /run/heard &
+    done
+  done
+done
+wait
+[ ! -s /run/heard ]
+patience=10
+[ "\$(hear $outer $port)" = $word ]
+[ "\$(hear $outer $port udp)" = $word ]
+SCRIPT
+  build -t net:7 --from "$debian" -o "$work/routes.tar" --network user \
+    --mount "type=bind,src=$work/tools,dst=/mnt,ro" --run "$work/script"
+else
+  skip_part "no busybox, of which the guest's script takes ip"
+fi
 
 part "what the script writes there stays"
 build -t net:2 --from "$debian" -o "$work/written.tar" --network user \

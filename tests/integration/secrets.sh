@@ -53,6 +53,49 @@ leak.tar
 FOUND
 grep -rlF -e "$variable" "$work" | grep -v '/found$' && fail "the variable's value was left"
 
+part "secrets of a spec"
+export LAYERVM_TEST_VARIABLE=$variable
+printf '%s' "$secret" > "$work/secret"
+cat > "$work/spec.json" <<SPEC
+{"name": "spec", "tag": "1", "fromImage": "base.tar",
+ "runAsRoot": "sha256sum /run/secrets/file /run/secrets/variable; echo > /ran",
+ "secrets": [{"id": "file", "src": "secret"}, {"id": "variable", "env": "LAYERVM_TEST_VARIABLE"}]}
+SPEC
+(cd / && build "$work/spec.json" -o "$work/spec.tar")
+rm "$work/secret"
+unset LAYERVM_TEST_VARIABLE
+for value in "$secret" "$variable"; do
+  grep -q "^$(printf '%s' "$value" | sha256sum | cut -d' ' -f1)  /run/secrets/" "$work/build.log" ||
+    fail "a secret of the spec did not reach the guest: $(cat "$work/build.log")"
+done
+top_layer "$work/spec.tar" "$work/layer.tar"
+dump entries "$work/layer.tar" --no-mtime | sed 's/ .*//' > "$work/entries"
+same_text "$work/entries" <<< ran
+
+part "the network of a spec"
+if has passt; then
+  cat > "$work/spec.json" <<'SPEC'
+{"name": "spec", "tag": "1", "fromImage": "base.tar", "network": "user",
+ "runAsRoot": "grep -q nameserver /etc/resolv.conf; ls /sys/class/net; echo > /ran"}
+SPEC
+  build "$work/spec.json" -o "$work/spec.tar"
+  grep -qx eth0 "$work/build.log" || fail "no interface: $(cat "$work/build.log")"
+  top_layer "$work/spec.tar" "$work/layer.tar"
+  dump entries "$work/layer.tar" --no-mtime | sed 's/ .*//' > "$work/entries"
+  same_text "$work/entries" <<< ran
+else
+  skip_part "no passt"
+fi
+
+part "symlinks of the image do not lead the secrets over it"
+mkdir -p "$work/odd/run"
+ln -s / "$work/odd/run/secrets"
+tar_folder "$work/odd" "$work/odd.tar"
+member "$work/base.tar" "$(layers "$work/base.tar")" > "$work/lower.tar"
+docker_archive "$work/odd-base.tar" odd:1 '{"Env":["PATH=/bin"]}' "$work/lower.tar" "$work/odd.tar"
+expect_fail 125 'spec: secrets: /run/secrets leads to / in the image, which is not empty' \
+  --from "$work/odd-base.tar" -t x:1 --run true -o "$out/x.tar" --secret id=s,env=HOME
+
 part "what is no secret"
 head -c 500001 /dev/zero > "$work/long"
 expect_fail 125 'input: secrets: a: has more than 500000 bytes' -t x:1 --from "$work/base.tar" \

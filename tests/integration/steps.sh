@@ -104,6 +104,7 @@ count=$(find "$LAYERVM_CACHE_DIR/step" -type f | wc -l)
 step --no-cache
 expect_run --no-cache
 cmp -s "$out/x.tar" "$work/first.tar" && fail "it is the first run's"
+[ "$(find "$LAYERVM_CACHE_DIR/step" -type f | wc -l)" = "$count" ]
 step
 expect_cached 'after --no-cache'
 cmp "$out/x.tar" "$work/first.tar"

@@ -102,11 +102,11 @@ static const struct story stories[] = {
 	{"bash first", "echo not this", "bash -e /dev/.layervm/script\n", NULL, 0, 0, ROOT_BASH},
 	{"toolbox", "echo $0; type ls; ls /dev/.layervm/script", NULL, NULL, 0, 0, ROOT_EMPTY},
 	{"proc is a symlink", "true", "",
-		"the guest: /proc of the image is a symlink, where a folder to mount proc on is "
+		"/proc of the image is a symlink, where a folder to mount proc on is "
 		"needed",
 		ERROR_GUEST, 0, ROOT_LINK},
 	{"dev is missing", "true", "",
-		"the guest: the image has no folder /dev to mount tmpfs on: No such file or "
+		"the image has no folder /dev to mount tmpfs on: No such file or "
 		"directory",
 		ERROR_GUEST, 0, ROOT_NO_DEV},
 	{"a fault of the disk after one of its own",
@@ -316,7 +316,7 @@ static void test_host_disk_errors(void **state)
 	assert_return_code(setrlimit(RLIMIT_FSIZE, &before), errno);
 	assert_int_equal(result.err.kind, ERROR_GUEST);
 	assert_string_equal(result.err.message,
-		"the guest: not all of the image's disk could be written: Input/output error");
+		"not all of the image's disk could be written: Input/output error");
 	assert_int_equal(result.outcome.exit_status, 0);
 }
 

@@ -26,7 +26,7 @@
 enum { AT_L1_SIZE = 36, AT_L1 = 40, AT_REFCOUNT_TABLE = 48 };
 
 static const char not_written[] =
-	"the guest: not all of the image's disk could be written: Input/output error";
+	"not all of the image's disk could be written: Input/output error";
 
 struct fault_run {
 	const char *script;
@@ -168,7 +168,7 @@ static void test_damage(void **state)
 			  "./busybox ls -R /home /etc /tmp > /dev/null 2>&1\n"
 			  "exit 0'\n",
 	};
-	static const char begin[] = "the guest: the kernel found the file system of the image's "
+	static const char begin[] = "the kernel found the file system of the image's "
 				    "disk damaged (";
 	cleanup_guest_result struct guest_result result;
 	(void)state;

@@ -62,7 +62,7 @@ static void list_descriptors(char *text, size_t size)
 	}
 	closedir(folder);
 	for (int fd = 0; fd < 64; fd++)
-		if (seen[fd] && (fd <= STDERR_FILENO || !is_null(fd)))
+		if (seen[fd] && !(fd > STDERR_FILENO && is_null(fd)))
 			snprintf(text + strlen(text), size - strlen(text), " %d", fd);
 }
 
@@ -179,16 +179,44 @@ static void __attribute__((noreturn)) behave_child(void)
 	fake_finish("");
 }
 
-static void __attribute__((noreturn)) behave_hang(bool obeys)
+enum manners {
+	MANNERS_NONE,
+	MANNERS_OBEYS,    /* its job ends when it is told to */
+	MANNERS_UNMOUNTS, /* and its disk is unmounted then */
+};
+
+static void __attribute__((noreturn)) behave_hang(enum manners manners)
 {
 	char text[64];
 	fake_start();
 	snprintf(text, sizeof(text), "%ld\n", (long)getpid());
 	fake_put_text(FRAME_STDOUT, text);
-	if (!obeys)
+	if (manners == MANNERS_NONE)
 		fake_wait();
 	fake_take_until(FRAME_TERMINATE);
 	fake_put_exit(EXIT_SIGNAL, SIGTERM, 0, 0, "");
+	if (manners == MANNERS_OBEYS)
+		fake_wait();
+	fake_take_until(FRAME_FINISH);
+	fake_finish("");
+}
+
+/* A script that fails, and a guest that does so when the job after it is to start or runs. */
+static void __attribute__((noreturn)) behave_look(const char *how)
+{
+	fake_start();
+	fake_put_exit(EXIT_STATUS, 3, 0, 0, "");
+	fake_take_until(FRAME_START);
+	if (strcmp(how, "failure") == 0) {
+		fake_put_text(FRAME_FAILURE, "no folder /proc");
+		fake_wait();
+	}
+	fake_put(FRAME_STARTED, NULL, 0);
+	if (strcmp(how, "killed") == 0)
+		kill(getpid(), SIGKILL);
+	if (strcmp(how, "reset") == 0)
+		_exit(0);
+	fake_put(FRAME_HELLO, NULL, 0);
 	fake_wait();
 }
 
@@ -314,9 +342,13 @@ void fake_qemu(const char *name, char **argv)
 	if (strcmp(name, "child") == 0)
 		behave_child();
 	if (strcmp(name, "hang") == 0)
-		behave_hang(false);
-	if (strcmp(name, "obey") == 0)
-		behave_hang(true);
+		behave_hang(MANNERS_NONE);
+	if (strcmp(name, "obey") == 0 || strcmp(name, "kept-obey") == 0)
+		behave_hang(MANNERS_OBEYS);
+	if (strcmp(name, "unmount") == 0 || strcmp(name, "kept-unmount") == 0)
+		behave_hang(MANNERS_UNMOUNTS);
+	if (strncmp(name, "look-", 5) == 0)
+		behave_look(name + 5);
 	behave_early(name);
 	behave_late(name);
 	_exit(FAKE_STRANGE);

@@ -216,7 +216,7 @@ static const struct row rows[] = {
 	{{"a.tar", "--command", "id", "--mount", "type=bind,src=no/such,dst=/b"},
 		"spec: mounts: src: no/such: No such file or directory"},
 	{{"a.tar", "--command", "id", "--network", "slirp"},
-		"usage: --network: is \"slirp\", none or user is wanted"},
+		"usage: --network: is \"slirp\", \"none\" or \"user\" is wanted"},
 	{{"kept", "--command", "id", "--secret", "id=a,src=base.tar"},
 		"usage: --secret: cannot be done with disks that a build has kept: the image is "
 		"not there; name the image or SPEC.json instead"},

@@ -164,6 +164,47 @@ static void test_points(void **state)
 	}
 }
 
+/* Symlinks of the image do not lead the secrets over what the script needs. */
+static void test_secrets_place(void **state)
+{
+	static const struct {
+		const char *link, *expected;
+	} cases[] = {
+		{"/", "secrets: /run/secrets leads to / in the image, which is not empty and would "
+		      "be hidden by the secrets"},
+		{"../bin", "secrets: /run/secrets leads to /bin in the image, which is not empty "
+			   "and would be hidden by the secrets"},
+		{"/proc/1", "secrets: /run/secrets leads to /proc/1 in the image, but what is at "
+			    "/proc is the guest's own"},
+		{"/sys", "secrets: /run/secrets leads to /sys in the image, but what is at /sys is "
+			 "the guest's own"},
+		{"secrets", "secrets: /run/secrets: more than 40 symlinks of the image lead on "
+			    "from there"},
+		{"../empty", "/empty"},
+		{"/none/at/all", "/none/at/all"},
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		const struct item items[] = {
+			{'d', "run", 0755, 5, NULL, false},
+			{'l', "run/secrets", 0777, 5, cases[i].link, false},
+			{'d', "bin", 0755, 5, NULL, false},
+			{'f', "bin/sh", 0755, 5, "text", false},
+			{'d', "empty", 0755, 5, NULL, false},
+			{0},
+		};
+		struct error err = {0};
+		struct guest_extras_spec spec = {0};
+		struct mount_points points;
+		cleanup_tree struct tree *tree = image_tree(items);
+		assert_int_equal(run_flag_secret(&spec, "id=a,env=HOME", &err), 0);
+		int r = mount_points_make(&spec, tree, &points, &err);
+		assert_string_equal(r < 0 ? err.message : points.points[0].path, cases[i].expected);
+		mount_points_free(&points);
+		extras_spec_free(&spec);
+	}
+}
+
 /* The places are there, but those within another mount; what is there keeps what it has. */
 static void test_points_are_made(void **state)
 {
@@ -650,6 +691,39 @@ static void test_secret_text(void **state)
 	folder_remove(folder);
 }
 
+/* All of them are in the guest's memory at once. */
+static void test_secrets_size(void **state)
+{
+	struct error err;
+	struct guest_extras_spec spec = {0};
+	struct guest_extras *extras = NULL;
+	(void)state;
+	cleanup_free char *text = xcalloc(VM_SECRET_MAX + 1, 1);
+	memset(text, 'x', VM_SECRET_MAX);
+	assert_int_equal(setenv("LAYERVM_TEST_LONG", text, 1), 0);
+	cleanup_tree struct tree *tree = image_tree(image);
+	cleanup_report struct report *report = report_new(REPORT_QUIET, STDERR_FILENO);
+	for (unsigned i = 0; i < GUEST_SECRETS_SIZE_MAX / VM_SECRET_MAX + 1; i++) {
+		cleanup_free char *flag = xasprintf("id=%u,env=LAYERVM_TEST_LONG", i);
+		guest_extras_free(extras);
+		extras = NULL;
+		if (i > 0)
+			assert_int_equal(
+				guest_extras_prepare(&spec, tree, report, &extras, &err), 0);
+		assert_int_equal(run_flag_secret(&spec, flag, &err), 0);
+	}
+	guest_extras_free(extras);
+	extras = NULL;
+	assert_int_equal(guest_extras_prepare(&spec, tree, report, &extras, &err), -EFBIG);
+	assert_null(extras);
+	assert_int_equal(err.kind, ERROR_SPEC);
+	assert_string_equal(err.message,
+		"secrets: have more than 8388608 bytes together, which would stay in the guest's "
+		"memory; bring the large ones by --mount type=bind");
+	extras_spec_free(&spec);
+	unsetenv("LAYERVM_TEST_LONG");
+}
+
 static void clear_proxies(void)
 {
 	static const char *const names[] = {"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY",
@@ -743,6 +817,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_points),
+		cmocka_unit_test(test_secrets_place),
 		cmocka_unit_test(test_points_are_made),
 		cmocka_unit_test(test_points_in_read_only_bind),
 		cmocka_unit_test(test_host_files_texts),
@@ -751,6 +826,7 @@ int main(void)
 		cmocka_unit_test(test_apply),
 		cmocka_unit_test(test_too_many_disks),
 		cmocka_unit_test(test_secret_text),
+		cmocka_unit_test(test_secrets_size),
 		cmocka_unit_test(test_proxies),
 		cmocka_unit_test(test_passt_fails),
 		cmocka_unit_test(test_host_files),

@@ -7,14 +7,17 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "commands/kept_disks.h"
 #include "disk/disk.h"
 #include "support/fileio.h"
+#include "support/interrupt.h"
 #include "support/memory.h"
 
 #define DISK_SIZE (1024 * 1024)
@@ -101,14 +104,34 @@ static void one_writes_or_many_read(void **state)
 	kept_disks_close(&kept);
 
 	assert_int_equal(kept_disks_create("kept", &base, &overlay, &err), 0);
-	/* The description went with the disks that it was of. */
-	assert_false(is_kept_disks("kept"));
+	assert_int_equal(stat("kept/disk.ext4", &st), 0);
+	assert_int_equal(st.st_size, 0);
 	assert_int_equal(kept_disks_create("kept", &base2, &overlay2, &err), -EBUSY);
 	assert_int_equal(kept_disks_describe("kept", &job, 640, &err), 0);
 	assert_int_equal(kept_disks_open("kept", &other, &err), -EBUSY);
 	assert_non_null(strstr(err.message, "a build is writing it"));
 	close(base);
 	close(overlay);
+}
+
+/* A build that ends early leaves what is not opened, and what a later build may replace. */
+static void unfinished_disks(void **state)
+{
+	(void)state;
+	struct error err;
+	cleanup_kept_disks struct kept_disks kept = KEPT_DISKS_NONE;
+	for (unsigned i = 0; i < 2; i++) {
+		cleanup_close int base = -1;
+		cleanup_close int overlay = -1;
+		assert_int_equal(kept_disks_create("kept", &base, &overlay, &err), 0);
+		assert_int_equal(ftruncate(base, DISK_SIZE), 0);
+	}
+	assert_true(is_kept_disks("kept"));
+	assert_int_equal(kept_disks_open("kept", &kept, &err), -EINVAL);
+	assert_int_equal(err.kind, ERROR_INPUT);
+	assert_string_equal(err.message,
+		"kept/kept.json: the build that was to leave its disks here ended before its guest "
+		"had them; build again with --keep");
 }
 
 static void write_file(const char *path, const void *data, size_t len)
@@ -127,6 +150,97 @@ static void patch(const char *path, const char *data, size_t len, off_t offset)
 static void description(const char *text)
 {
 	write_file("kept/kept.json", text, strlen(text));
+}
+
+static char *read_text(const char *path)
+{
+	struct error err;
+	struct buffer text = {0};
+	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(file_read_all(fd, DISK_SIZE, &text, path, &err), 0);
+	return buffer_steal_text(&text);
+}
+
+/* What no build has left stays as it is. */
+static void foreign_files_stay(void **state)
+{
+	static const struct {
+		const char *name;
+		bool described, linked;
+		const char *words;
+	} table[] = {
+		{"kept/disk.ext4", false, false,
+			"kept/disk.ext4: is no disk that a build has kept"},
+		{"kept/overlay.qcow2", false, false,
+			"kept/overlay.qcow2: is no disk that a build has kept"},
+		{"kept/disk.ext4", true, true,
+			"kept/disk.ext4: is no regular file of this name alone"},
+		{"kept/overlay.qcow2", true, true,
+			"kept/overlay.qcow2: is no regular file of this name alone"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct error err;
+		cleanup_close int base = -1;
+		cleanup_close int overlay = -1;
+		unlink("kept/disk.ext4");
+		unlink("kept/overlay.qcow2");
+		unlink("elsewhere");
+		write_file(table[i].name, "a user's", 8);
+		if (table[i].linked)
+			assert_int_equal(link(table[i].name, "elsewhere"), 0);
+		if (table[i].described)
+			write_file("kept/kept.json", "{}", 2);
+		else
+			unlink("kept/kept.json");
+		assert_int_equal(kept_disks_create("kept", &base, &overlay, &err), -EEXIST);
+		assert_int_equal(err.kind, ERROR_OUTPUT);
+		if (strncmp(err.message, table[i].words, strlen(table[i].words)) != 0)
+			fail_msg("%s", err.message);
+		cleanup_free char *text = read_text(table[i].name);
+		assert_string_equal(text, "a user's");
+	}
+}
+
+/* A file that is long for its holes costs no more than it has in it. */
+static void holes_are_not_copied(void **state)
+{
+	(void)state;
+	struct error err;
+	struct stat st;
+	char found[8];
+	const off_t length = (off_t)100 << 30;
+	cleanup_kept_disks struct kept_disks kept = KEPT_DISKS_NONE;
+	assert_int_equal(truncate("kept/overlay.qcow2", length), 0);
+	patch("kept/overlay.qcow2", "far away", 8, length - 8);
+	if (kept_disks_open("kept", &kept, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_int_equal(fstat(kept.overlay, &st), 0);
+	assert_int_equal(st.st_size, length);
+	assert_true(st.st_blocks < 4096);
+	assert_int_equal(pread(kept.overlay, found, 8, length - 8), 8);
+	assert_memory_equal(found, "far away", 8);
+	assert_int_equal(pread(kept.overlay, found, 4, 0), 4);
+	assert_memory_equal(found, "QFI\xfb", 4);
+}
+
+/* In a process of its own, which the signal is for. */
+static void a_signal_ends_the_copy(void **state)
+{
+	(void)state;
+	int status;
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct error err;
+		cleanup_kept_disks struct kept_disks kept = KEPT_DISKS_NONE;
+		if (interrupt_setup(&err) < 0 || raise(SIGTERM) != 0)
+			_exit(1);
+		_exit(kept_disks_open("kept", &kept, &err) < 0 ? error_exit_status(&err) : 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 128 + SIGTERM);
 }
 
 /* One thing wrong in a folder. */
@@ -295,6 +409,10 @@ int main(void)
 			what_is_kept_is_read_back, enter_folder, leave_folder),
 		cmocka_unit_test_setup_teardown(
 			one_writes_or_many_read, enter_folder, leave_folder),
+		cmocka_unit_test_setup_teardown(unfinished_disks, enter_folder, leave_folder),
+		cmocka_unit_test_setup_teardown(foreign_files_stay, enter_folder, leave_folder),
+		cmocka_unit_test_setup_teardown(holes_are_not_copied, enter_folder, leave_folder),
+		cmocka_unit_test_setup_teardown(a_signal_ends_the_copy, enter_folder, leave_folder),
 		cmocka_unit_test(what_is_wrong_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -522,8 +522,9 @@ static void test_errors(void **state)
 			"h "
 			"after it, is wanted",
 			NULL, ERROR_USAGE},
-		{{"--cpus", "0"}, "--cpus: is \"0\", a number of CPUs from 1 to 255 is wanted",
-			NULL, ERROR_USAGE},
+		{{"--cpus", "0"},
+			"--cpus: is \"0\", host or a number of CPUs from 1 to 255 is wanted", NULL,
+			ERROR_USAGE},
 		{{"--accel", "hvf"}, "--accel: is \"hvf\", auto, kvm or tcg is wanted", NULL,
 			ERROR_USAGE},
 		{{"--progress", "fancy"},
@@ -570,7 +571,7 @@ static void test_parse_again(void **state)
 		build_options_free(options);
 	}
 	assert_string_equal(
-		err.message, "--cpus: is \"0\", a number of CPUs from 1 to 255 is wanted");
+		err.message, "--cpus: is \"0\", host or a number of CPUs from 1 to 255 is wanted");
 }
 
 int main(void)

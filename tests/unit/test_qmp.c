@@ -48,7 +48,7 @@ static void say(const struct play *play, const char *text)
 /* Reads one line, with a descriptor where one comes. Returns whether there was one. */
 static bool hear(struct play *play)
 {
-	char c;
+	char c = 0;
 	char control[CMSG_SPACE(sizeof(int))];
 	do {
 		struct iovec part = {.iov_base = &c, .iov_len = 1};

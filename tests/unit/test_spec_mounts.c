@@ -5,6 +5,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -233,7 +235,7 @@ static void test_flags_refused(void **state)
 			"\"file\" is no key of it; there are id, src and env"},
 		{run_flag_secret, "src=b",
 			"id: is missing, the name of a file in /run/secrets is wanted"},
-		{run_flag_network, "slirp", "is \"slirp\", none or user is wanted"},
+		{run_flag_network, "slirp", "is \"slirp\", \"none\" or \"user\" is wanted"},
 		{run_flag_add_host, "a",
 			"is \"a\", HOST:IP is wanted, with an IPv4 or IPv6 "
 			"address"},
@@ -249,6 +251,38 @@ static void test_flags_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++)
 		check_flag(&rows[i], -1);
+}
+
+/* More than the guest takes is known before any work. */
+static void test_limits(void **state)
+{
+	static const struct {
+		int (*take)(void *extras, const char *value, struct error *err);
+		const char *format, *message;
+	} rows[] = {
+		{run_flag_mount, "type=tmpfs,dst=/%u",
+			"there are 64 mounts already, which is the most that are possible"},
+		{run_flag_secret, "id=s%u,env=HOME",
+			"there are 64 secrets already, which is the most that are possible"},
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct error err = {0};
+		struct guest_extras_spec extras = {0};
+		int r = 0;
+		unsigned taken = 0;
+		while (r == 0 && taken < 100) {
+			char value[64];
+			snprintf(value, sizeof(value),
+				i == 0 ? "type=tmpfs,dst=/%u" : "id=s%u,env=HOME", taken);
+			r = rows[i].take(&extras, value, &err);
+			taken += r == 0;
+		}
+		assert_int_equal(taken, 64);
+		assert_int_equal(r, -E2BIG);
+		assert_string_equal(err.message, rows[i].message);
+		extras_spec_free(&extras);
+	}
 }
 
 /* What is named must be there, before anything starts. */
@@ -290,6 +324,7 @@ int main(void)
 		cmocka_unit_test(test_spec_refused),
 		cmocka_unit_test(test_flags_taken),
 		cmocka_unit_test(test_flags_refused),
+		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_check),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

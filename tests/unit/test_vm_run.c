@@ -88,8 +88,15 @@ static void run_program(const char *program, unsigned timeout, int fd, struct re
 	cleanup_close int unread = unread_pipe();
 	const struct vm_streams streams = {.in = -1, .out = unread, .err = unread};
 	const enum vm_job_kind kind = kind_of(program);
+	const struct vm_job look = {
+		.kind = VM_JOB_COMMAND,
+		.command = "look",
+		.env = env,
+		.cwd = "/",
+	};
 	const struct vm_job job = {
 		.kind = kind,
+		.on_failure = strstr(program, FAKE_PREFIX "look-") != NULL ? &look : NULL,
 		.command = "hi",
 		.streams = kind == VM_JOB_COMMAND ? &streams : NULL,
 		.script = "echo hi\n",
@@ -115,6 +122,7 @@ static void run_program(const char *program, unsigned timeout, int fd, struct re
 		.timeout = timeout,
 		.disk_fd = disk,
 		.overlay_fd = overlay,
+		.disks_stay = strstr(program, FAKE_PREFIX "kept-") != NULL,
 		.log_limit = 1000000,
 	};
 	cleanup_report struct report *report = report_new(REPORT_PLAIN, fd);
@@ -222,7 +230,7 @@ static const struct row rows[] = {
 		"the script ended with status 1 after the guest's disk was full; raise diskSize",
 		NULL},
 	{"full-well", 0, 0, NULL, NULL},
-	{"disk", ERROR_GUEST, 0, "the guest: the disk\\x0ais bad", NULL},
+	{"disk", ERROR_GUEST, 0, "the disk\\x0ais bad", NULL},
 	{"disk-too", ERROR_SCRIPT, 3, "the script ended with status 3",
 		"layervm: warning: the guest: a swap file"},
 	{"command-7", 0, 7, NULL, NULL},
@@ -231,14 +239,23 @@ static const struct row rows[] = {
 		"killed 2 processes, but the command went on to its end; raise buildVMMemorySize "
 		"(--memory)\nlayervm: warning: the guest's disk was full before the command "
 		"ended; raise diskSize (--disk-size)\n"},
-	{"command-disk", ERROR_GUEST, 7, "the guest: a swap file", NULL},
+	{"command-disk", ERROR_GUEST, 7, "a swap file", NULL},
 	{"command-not-run", ERROR_SCRIPT, 127, "the command cannot be run: no such thing", NULL},
 	{"command-reset", ERROR_GUEST, 0,
 		"the guest was switched off or reset while the command ran", NULL},
 	{"command-flood", ERROR_SCRIPT, 141,
 		"the command did not end in 5 seconds after the reader of its output was gone",
 		NULL},
-	{"failure", ERROR_GUEST, 0, "the guest: cannot mount the image's disk", NULL},
+	{"failure", ERROR_GUEST, 0, "cannot mount the image's disk", NULL},
+	{"look-failure", ERROR_SCRIPT, 3, "the script ended with status 3",
+		"layervm: warning: the command after it: no folder /proc\n"},
+	{"look-killed", ERROR_SCRIPT, 3, "the script ended with status 3",
+		"layervm: warning: the command after it: QEMU was ended by signal 9 (SIGKILL)\n"},
+	{"look-reset", ERROR_SCRIPT, 3, "the script ended with status 3",
+		"layervm: warning: the command after it: the guest was switched off or reset while "
+		"the command ran\n"},
+	{"look-again", ERROR_SCRIPT, 3, "the script ended with status 3",
+		"layervm: warning: the command after it: the guest sent a frame of type 1 "},
 	{"refuse", ERROR_QEMU, 0, "QEMU ended with status 1: fake: bad option|fake: giving up",
 		NULL},
 	{"killed", ERROR_QEMU, 0, "QEMU was ended by signal 9 (SIGKILL)", NULL},
@@ -375,6 +392,33 @@ static void test_timeouts(void **state)
 	}
 }
 
+/* Disks that are used later are unmounted after a job that was ended; others are let go of. */
+static void test_disks_that_stay(void **state)
+{
+	static const char not_whole[] = "layervm: warning: the disks that are kept were not "
+					"unmounted: what was written last is not on them\n";
+	static const struct {
+		const char *name, *text;
+		double most;
+	} table[] = {
+		{"obey", "", 4},
+		{"unmount", "", 4},
+		{"kept-unmount", "", 4},
+		{"kept-obey", not_whole, 25},
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(table); i++) {
+		cleanup_result struct result result;
+		run_fake_for(table[i].name, 1, &result);
+		assert_int_equal(result.err.kind, ERROR_TIMEOUT);
+		const char *line = strchr(result.text, '\n'); /* the fake's number comes first */
+		assert_non_null(line);
+		assert_string_equal(line + 1, table[i].text);
+		if (result.seconds > table[i].most)
+			fail_msg("%s: %.2f seconds", table[i].name, result.seconds);
+	}
+}
+
 /* A report that nobody reads holds up neither the time limit nor the end. */
 static void test_unread_report(void **state)
 {
@@ -466,6 +510,8 @@ static void test_interrupts(void **state)
 		{"obey", SIGTERM, 143, false, 4},
 		{"hang", SIGINT, 130, true, 4},
 		{"hang", SIGHUP, 129, false, 15},
+		{"kept-unmount", SIGTERM, 143, false, 4},
+		{"kept-obey", SIGINT, 130, true, 4},
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT(table); i++) {
@@ -525,6 +571,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_missing_programs),
 		cmocka_unit_test(test_timeouts),
+		cmocka_unit_test(test_disks_that_stay),
 		cmocka_unit_test(test_unread_report),
 		cmocka_unit_test(test_nothing_is_left),
 		cmocka_unit_test(test_interrupts),
