@@ -146,32 +146,35 @@ static int find_memberships(const char *login, struct user *user, struct fault *
 	return r;
 }
 
-static void free_text(char **text)
-{
-	free(*text);
-}
-#define cleanup_text __attribute__((cleanup(free_text)))
-
-int user_find(const char *text, struct user *user, struct fault *fault)
+/* user_text, group_text: the parts of what was asked for. *login: the caller's to free. */
+static int find_user(const char *user_text, const char *group_text, struct user *user, char **login,
+	struct fault *fault)
 {
 	struct name name, group;
-	cleanup_text char *login = NULL;
-	const char *colon = strchrnul(text, ':');
-	const char *group_text = *colon == ':' ? colon + 1 : "";
-	cleanup_text char *user_text = strndup(text, (size_t)(colon - text));
-	*user = (struct user){0};
-	if (user_text == NULL)
-		return no_memory(fault);
-	if (user_text[0] == '\0')
-		return fault_set(fault, "\"%.80s\" names no user", text);
 	if (read_name(user_text, "user", &name, fault) < 0 ||
 		read_name(group_text, "group", &group, fault) < 0)
 		return -1;
-	if (find_passwd(&name, user, &login, fault) < 0)
+	if (find_passwd(&name, user, login, fault) < 0)
 		return -1;
 	if (group_text[0] != '\0')
 		return find_group(&group, user, fault);
-	return login != NULL ? find_memberships(login, user, fault) : 0;
+	return *login != NULL ? find_memberships(*login, user, fault) : 0;
+}
+
+int user_find(const char *text, struct user *user, struct fault *fault)
+{
+	const char *colon = strchrnul(text, ':');
+	char *user_text = strndup(text, (size_t)(colon - text));
+	char *login = NULL;
+	*user = (struct user){0};
+	if (user_text == NULL)
+		return no_memory(fault);
+	int r = user_text[0] == '\0'
+			? fault_set(fault, "\"%.80s\" names no user", text)
+			: find_user(user_text, *colon == ':' ? colon + 1 : "", user, &login, fault);
+	free(login);
+	free(user_text);
+	return r;
 }
 
 int user_become(const struct user *user, struct fault *fault)
