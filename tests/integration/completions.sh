@@ -67,7 +67,8 @@ is "$(completed build -o 'a f')" 'a file.tar a folder'
 is "$(completed build --keep '')" 'a folder'
 is "$(completed export 'a fi')" 'a file.tar'
 is "$(completed export --mtime '')" keep
-is "$(completed debug --cpus '')" ''
+is "$(completed debug --cpus '')" host
+is "$(completed debug --env '')" ''
 is "$(completed debug --debug)" ''
 is "$(completed build --debug)" '--debug-on-failure'
 is "$(completed cache '')" 'du ls prune verify warm'
