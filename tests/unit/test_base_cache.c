@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cache_rig.h"
 #include "commands/base_cache.h"
 #include "commands/base_record.h"
 #include "disk/disk_digest.h"
@@ -26,29 +27,6 @@
 #include "tree_text.h"
 
 #define MIB (UINT64_C(1) << 20)
-
-static char folder[] = "/tmp/layervm-bases-XXXXXX";
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static int make_folder(void **state)
-{
-	(void)state;
-	strcpy(folder + strlen(folder) - 6, "XXXXXX");
-	return mkdtemp(folder) == NULL ? -1 : setenv("LAYERVM_CACHE_DIR", folder, 1);
-}
-
-static int remove_folder(void **state)
-{
-	(void)state;
-	return nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
 
 static void must(int r, const struct error *err)
 {

@@ -17,43 +17,12 @@
 #include <unistd.h>
 
 #include "cache/cache.h"
+#include "cache_rig.h"
 #include "support/fileio.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-static char folder[] = "/tmp/layervm-cache-XXXXXX";
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static int make_folder(void **state)
-{
-	(void)state;
-	strcpy(folder + strlen(folder) - 6, "XXXXXX");
-	return mkdtemp(folder) == NULL ? -1 : setenv("LAYERVM_CACHE_DIR", folder, 1);
-}
-
-static int remove_folder(void **state)
-{
-	(void)state;
-	return nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static struct cache *open_cache(void)
-{
-	struct error err = {0};
-	struct cache *cache = NULL;
-	if (cache_open(&cache, &err) < 0)
-		fail_msg("%s", err.message);
-	return cache;
-}
 
 static struct digest key_of(const char *text)
 {

@@ -20,6 +20,7 @@
 #include "cache/list.h"
 #include "cache/prune.h"
 #include "cache/unfinished.h"
+#include "cache_rig.h"
 #include "support/memory.h"
 #include "support/size.h"
 
@@ -28,40 +29,6 @@
 
 /* 64 digits. */
 #define KEY "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-
-static char folder[] = "/tmp/layervm-list-XXXXXX";
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static int make_folder(void **state)
-{
-	(void)state;
-	unsetenv("LAYERVM_CACHE_MAX_SIZE");
-	unsetenv("LAYERVM_CACHE_MIN_FREE");
-	strcpy(folder + strlen(folder) - 6, "XXXXXX");
-	return mkdtemp(folder) == NULL ? -1 : setenv("LAYERVM_CACHE_DIR", folder, 1);
-}
-
-static int remove_folder(void **state)
-{
-	(void)state;
-	return nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static struct cache *open_cache(void)
-{
-	struct error err = {0};
-	struct cache *cache = NULL;
-	if (cache_open(&cache, &err) < 0)
-		fail_msg("%s", err.message);
-	return cache;
-}
 
 static struct digest key(void)
 {

@@ -20,6 +20,7 @@
 #include "cache/list.h"
 #include "cache/prune.h"
 #include "cache/usage.h"
+#include "cache_rig.h"
 #include "support/buffer.h"
 #include "support/fileio.h"
 #include "support/memory.h"
@@ -27,38 +28,9 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define MIB (UINT64_C(1) << 20)
 
-static char folder[] = "/tmp/layervm-prune-XXXXXX";
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+static int make_roomy_folder(void **state)
 {
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static int make_folder(void **state)
-{
-	(void)state;
-	unsetenv("LAYERVM_CACHE_MAX_SIZE");
-	setenv("LAYERVM_CACHE_MIN_FREE", "0", 1);
-	strcpy(folder + strlen(folder) - 6, "XXXXXX");
-	return mkdtemp(folder) == NULL ? -1 : setenv("LAYERVM_CACHE_DIR", folder, 1);
-}
-
-static int remove_folder(void **state)
-{
-	(void)state;
-	return nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static struct cache *open_cache(void)
-{
-	struct error err = {0};
-	struct cache *cache = NULL;
-	if (cache_open(&cache, &err) < 0)
-		fail_msg("%s", err.message);
-	return cache;
+	return make_folder(state) < 0 ? -1 : setenv("LAYERVM_CACHE_MIN_FREE", "0", 1);
 }
 
 /* The key of an entry of the tests has its name in its first bytes. */
@@ -389,7 +361,7 @@ static void test_side_by_side(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_roomy_folder, remove_folder)
 	const struct CMUnitTest tests[] = {
 		TEST(test_prune),
 		TEST(test_min_free),
