@@ -65,6 +65,7 @@
 #define PROTOCOL_SCRIPT "/dev/.layervm/script"
 #define PROTOCOL_TOOLBOX "/dev/.layervm/bin"
 #define PROTOCOL_LAYERS "layers"
+#define PROTOCOL_SECRETS "/run/secrets" /* where SECRETs are files */
 
 #define FRAME_HEADER_SIZE 8
 #define FRAME_MAX (1u << 20)

@@ -12,7 +12,6 @@
 #include "protocol.h"
 
 #define SECRETS_FOLDER "/secrets"
-#define SECRETS_PATH "/run/secrets"
 #define ID_LENGTH_SIZE 4
 
 /* Not a tmpfs: its pages could go to a swap file that a script has made in the image. */
@@ -87,7 +86,7 @@ int secrets_surround(const struct secrets *secrets, struct fault *fault)
 	if (!secrets->any)
 		return 0;
 	return inside_bind(SECRETS_FOLDER,
-		&(struct inside){.path = SECRETS_PATH,
+		&(struct inside){.path = PROTOCOL_SECRETS,
 			.follow = true,
 			.attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
 				      MOUNT_ATTR_NOEXEC},

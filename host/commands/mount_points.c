@@ -7,13 +7,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "protocol.h"
 #include "support/buffer.h"
 #include "support/memory.h"
 
 /* As the kernel's limit on symlinks in one path (MAXSYMLINKS). */
 #define SYMLINKS_MAX 40
-
-#define SECRETS_PATH "/run/secrets"
 
 /* A walk along a path: the last folder that is there, and the parts behind it that are not. */
 struct walk {
@@ -164,18 +163,18 @@ static bool has_content(struct tree *tree, const char *path)
 static int check_secrets(struct tree *tree, const char *path, struct error *err)
 {
 	static const char *const taken[] = {"/proc", "/sys"};
-	if (strcmp(path, SECRETS_PATH) == 0)
+	if (strcmp(path, PROTOCOL_SECRETS) == 0)
 		return 0;
 	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
 		if (strcmp(path, taken[i]) == 0 || is_below(path, taken[i]))
 			return error_set(err, ERROR_SPEC, EINVAL,
-				"secrets: " SECRETS_PATH
+				"secrets: " PROTOCOL_SECRETS
 				" leads to %s in the image, but what is at %s is the guest's own",
 				path, taken[i]);
 	}
 	if (has_content(tree, path))
 		return error_set(err, ERROR_SPEC, ENOTEMPTY,
-			"secrets: " SECRETS_PATH
+			"secrets: " PROTOCOL_SECRETS
 			" leads to %s in the image, which is not empty and would be hidden by the "
 			"secrets",
 			path);
@@ -263,15 +262,15 @@ int mount_points_make(const struct guest_extras_spec *spec, struct tree *tree,
 {
 	cleanup_free char *secrets = NULL;
 	*out = (struct mount_points){0};
-	int r = mount_point_resolve(tree, SECRETS_PATH, &secrets, err);
+	int r = mount_point_resolve(tree, PROTOCOL_SECRETS, &secrets, err);
 	if (spec->secret_count > 0) {
-		r = r < 0 ? error_wrap(err, r, "secrets: " SECRETS_PATH)
+		r = r < 0 ? error_wrap(err, r, "secrets: " PROTOCOL_SECRETS)
 			  : check_secrets(tree, secrets, err);
 		if (r < 0)
 			return r;
 	}
 	if (r < 0)
-		secrets = xstrdup(SECRETS_PATH);
+		secrets = xstrdup(PROTOCOL_SECRETS);
 	out->points = xcalloc(spec->mount_count + 1, sizeof(*out->points));
 	for (size_t i = 0; i < spec->mount_count; i++) {
 		struct mount_point *point = &out->points[out->count];

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "commands/env_list.h"
 #include "support/memory.h"
 
 static const char *const names[] = {"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy",
@@ -13,29 +14,14 @@ static const char *value_of(const char *name)
 	return value != NULL && *value != '\0' ? value : NULL;
 }
 
-static bool has_variable(char *const *env, const char *name)
-{
-	size_t len = strlen(name);
-	for (; *env != NULL; env++) {
-		if (strncmp(*env, name, len) == 0 && (*env)[len] == '=')
-			return true;
-	}
-	return false;
-}
-
 void proxy_env_add(char ***env)
 {
-	size_t count = 0;
-	while (*env != NULL && (*env)[count] != NULL)
-		count++;
-	*env = xrealloc(*env, count + sizeof(names) / sizeof(names[0]) + 1, sizeof(**env));
-	(*env)[count] = NULL;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		const char *value = value_of(names[i]);
-		if (value == NULL || has_variable(*env, names[i]))
+		if (value == NULL || env_list_has(*env, names[i]))
 			continue;
-		(*env)[count++] = xasprintf("%s=%s", names[i], value);
-		(*env)[count] = NULL;
+		cleanup_free char *entry = xasprintf("%s=%s", names[i], value);
+		env_list_set(env, entry);
 	}
 }
 

@@ -22,6 +22,21 @@ bool disks_possible(void);
 void disks_make(void);
 void disks_remove(void);
 
+/* The same as cmocka's setup and teardown of a group. */
+static inline int disks_set_up(void **state)
+{
+	(void)state;
+	disks_make();
+	return 0;
+}
+
+static inline int disks_tear_down(void **state)
+{
+	(void)state;
+	disks_remove();
+	return 0;
+}
+
 /* The size of a root's disk. */
 #define DISKS_SIZE (UINT64_C(64) << 20)
 

@@ -320,20 +320,6 @@ static void test_host_disk_errors(void **state)
 	assert_int_equal(result.outcome.exit_status, 0);
 }
 
-static int make_disks(void **state)
-{
-	(void)state;
-	disks_make();
-	return 0;
-}
-
-static int remove_disks(void **state)
-{
-	(void)state;
-	disks_remove();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -349,5 +335,5 @@ int main(void)
 	};
 	if (!disks_possible())
 		return 77;
-	return cmocka_run_group_tests_name("guest", tests, make_disks, remove_disks);
+	return cmocka_run_group_tests_name("guest", tests, disks_set_up, disks_tear_down);
 }

@@ -179,20 +179,6 @@ static void test_damage(void **state)
 		fail_msg("%s", result.err.message);
 }
 
-static int make_disks(void **state)
-{
-	(void)state;
-	disks_make();
-	return 0;
-}
-
-static int remove_disks(void **state)
-{
-	(void)state;
-	disks_remove();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -202,5 +188,5 @@ int main(void)
 	};
 	if (!disks_possible())
 		return 77;
-	return cmocka_run_group_tests_name("guest_faults", tests, make_disks, remove_disks);
+	return cmocka_run_group_tests_name("guest_faults", tests, disks_set_up, disks_tear_down);
 }

@@ -270,20 +270,6 @@ static void test_after_failure(void **state)
 	assert_string_equal((char *)well.text.data, "");
 }
 
-static int make_disks(void **state)
-{
-	(void)state;
-	disks_make();
-	return 0;
-}
-
-static int remove_disks(void **state)
-{
-	(void)state;
-	disks_remove();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -298,5 +284,5 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN); /* as layervm has it */
 	if (!disks_possible())
 		return 77;
-	return cmocka_run_group_tests_name("guest_jobs", tests, make_disks, remove_disks);
+	return cmocka_run_group_tests_name("guest_jobs", tests, disks_set_up, disks_tear_down);
 }

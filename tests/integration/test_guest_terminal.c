@@ -298,20 +298,6 @@ static void test_after_failure(void **state)
 	assert_int_equal(WEXITSTATUS(status), 3);
 }
 
-static int make_disks(void **state)
-{
-	(void)state;
-	disks_make();
-	return 0;
-}
-
-static int remove_disks(void **state)
-{
-	(void)state;
-	disks_remove();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,5 +308,5 @@ int main(void)
 	};
 	if (!disks_possible())
 		return 77;
-	return cmocka_run_group_tests_name("guest_terminal", tests, make_disks, remove_disks);
+	return cmocka_run_group_tests_name("guest_terminal", tests, disks_set_up, disks_tear_down);
 }
