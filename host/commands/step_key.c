@@ -8,6 +8,7 @@
 #include "hostdir/hostdigest.h"
 #include "support/architecture.h"
 #include "support/child.h"
+#include "support/identity.h"
 #include "support/memory.h"
 #include "vm/guest_files.h"
 
@@ -122,10 +123,8 @@ static int add_program(struct hasher *hasher, const char *path, struct error *er
 	struct stat st;
 	if (stat(path, &st) < 0)
 		return error_set_errno(err, ERROR_INTERNAL, "%s: cannot be looked at", path);
-	const uint64_t identity[] = {st.st_dev, st.st_ino, (uint64_t)st.st_size,
-		(uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec,
-		(uint64_t)st.st_ctim.tv_sec, (uint64_t)st.st_ctim.tv_nsec};
-	hasher_add(hasher, identity, sizeof(identity));
+	struct file_identity identity = file_identity(&st);
+	hasher_add(hasher, &identity, sizeof(identity));
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 
 #include "image/blobs.h"
 #include "image/diff_ids.h"
+#include "support/identity.h"
 #include "support/memory.h"
 
 /* What the source and the config say of a layer. */
@@ -166,16 +167,13 @@ static void hash_number(struct hasher *hasher, uint64_t number)
 
 /*
  * Which file it is and when it was changed last; where in it the chosen image's layers are, and
- * what is said of them. The path has no part in it: files are known by their numbers.
+ * what is said of them.
  */
 static struct digest fingerprint(const struct store *store, const struct plan *plan)
 {
 	cleanup_hasher struct hasher *hasher = hasher_new();
-	const struct stat *st = &store->origin;
-	const uint64_t file[] = {st->st_dev, st->st_ino, (uint64_t)st->st_size,
-		(uint64_t)st->st_mtim.tv_sec, (uint64_t)st->st_mtim.tv_nsec,
-		(uint64_t)st->st_ctim.tv_sec, (uint64_t)st->st_ctim.tv_nsec};
-	hasher_add(hasher, file, sizeof(file));
+	struct file_identity file = file_identity(&store->origin);
+	hasher_add(hasher, &file, sizeof(file));
 	hasher_add(hasher, plan->digest.bytes, sizeof(plan->digest.bytes));
 	hash_number(hasher, plan->layer_count);
 	for (size_t i = 0; i < plan->layer_count; i++) {

@@ -173,7 +173,6 @@ static int ask(const struct passt *passt, struct error *err)
 
 static int start(struct passt *passt, int socket, struct error *err)
 {
-	int pipes[2];
 	cleanup_free char *path = child_find("passt");
 	if (path == NULL)
 		return error_set(err, ERROR_QEMU, ENOENT,
@@ -181,12 +180,10 @@ static int start(struct passt *passt, int socket, struct error *err)
 	cleanup_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null < 0)
 		return error_set_errno(err, ERROR_INTERNAL, "/dev/null: cannot be opened");
-	if (pipe2(pipes, O_CLOEXEC) < 0)
-		return error_set_errno(err, ERROR_INTERNAL, "cannot make a pipe");
-	cleanup_close int messages = pipes[1];
-	passt->messages = pipes[0];
-	if (fcntl(passt->messages, F_SETFL, O_NONBLOCK) < 0)
-		return error_set_errno(err, ERROR_INTERNAL, "cannot set a pipe up");
+	cleanup_close int messages = -1;
+	int r = child_pipe(&passt->messages, &messages, err);
+	if (r < 0)
+		return r;
 	static const char *const env[] = {"LC_ALL=C", "PATH=/usr/bin:/bin", NULL};
 	static const struct child_limit limits[] = {{RLIMIT_CORE, {0, 0}}, {RLIMIT_FSIZE, {0, 0}}};
 	const int fds[] = {null, null, messages, [SOCKET_FD] = socket};

@@ -14,6 +14,7 @@
 #include "support/child.h"
 #include "support/clock.h"
 #include "support/fileio.h"
+#include "support/identity.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
 #include "vm/qmp.h"
@@ -45,10 +46,9 @@ static int add_file(struct buffer *text, const char *path, struct error *err)
 	struct stat st;
 	if (stat(path, &st) < 0)
 		return error_set_errno(err, ERROR_INTERNAL, "%s: cannot be looked at", path);
-	buffer_printf(text, "%s %llu %llu %lld %lld.%ld %lld.%ld\n", path,
-		(unsigned long long)st.st_dev, (unsigned long long)st.st_ino, (long long)st.st_size,
-		(long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec, (long long)st.st_ctim.tv_sec,
-		st.st_ctim.tv_nsec);
+	struct file_identity identity = file_identity(&st);
+	buffer_printf(text, "%s\n", path);
+	buffer_add(text, &identity, sizeof(identity));
 	return 0;
 }
 
