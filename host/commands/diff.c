@@ -11,39 +11,59 @@
 #include "support/memory.h"
 #include "tree/changes.h"
 
+/* What is compared, and what is still to be verified of it. */
+struct sides {
+	struct tree_source sources[2];
+	struct image *images[2];
+};
+
+static void free_sides(struct sides *sides)
+{
+	for (size_t i = 0; i < 2; i++)
+		image_free(sides->images[i]);
+}
+
 /* A becomes the tree's base state, B its current one. */
-static int read_trees(const struct diff_options *options, struct tree *tree, struct error *err)
+static int read_trees(struct sides *sides, struct tree *tree, struct error *err)
 {
 	cleanup_base_layers struct base_layers layers = {0};
-	for (size_t i = 0; i < 2; i++) {
-		const struct tree_source source = {
-			.path = options->paths[i],
-			.image = &options->images[i],
-			.report = options->report,
-		};
-		int r = tree_source_read(&source, tree, &layers, err);
-		if (r < 0)
-			return r;
-		if (i == 0) {
-			tree_freeze(tree);
-			tree_source_clear(tree);
-		}
-	}
-	return 0;
+	int r = tree_source_begin(&sides->sources[0], tree, &layers, &sides->images[0], err);
+	if (r < 0)
+		return r;
+	tree_freeze(tree);
+	tree_source_clear(tree);
+	r = tree_source_begin(&sides->sources[1], tree, &layers, &sides->images[1], err);
+	for (size_t i = 0; i < 2 && r == 0; i++)
+		r = tree_source_finish(&sides->sources[i], sides->images[i], err);
+	return r;
 }
 
 static int diff(const struct diff_options *options, struct error *err)
 {
+	struct error no_cache;
+	cleanup_cache struct cache *cache = NULL;
+	/* It only saves time here, and little enough that its lack is not worth a line. */
+	if (cache_open(&cache, &no_cache) < 0)
+		cache = NULL;
 	const struct layer_options layer_options = {.keep_mtime = true};
 	bool has_list = options->layer == NULL || strcmp(options->layer, "-") != 0;
 	cleanup_tar_output struct tar_output *output = NULL;
 	cleanup_tree struct tree *tree = tree_new();
+	__attribute__((cleanup(free_sides))) struct sides sides = {0};
 	struct changes changes;
 	struct layer_info info;
+	for (size_t i = 0; i < 2; i++)
+		sides.sources[i] = (struct tree_source){
+			.path = options->paths[i],
+			.image = &options->images[i],
+			.cache = cache,
+			.verify = options->verify,
+			.report = options->report,
+		};
 	int r = options->layer == NULL ? 0
 				       : tar_output_open(options->layer, IMAGE_PLAIN, &output, err);
 	if (r == 0)
-		r = read_trees(options, tree, err);
+		r = read_trees(&sides, tree, err);
 	if (r < 0)
 		return r;
 	report_stage(options->report, "diff", "%s and %s", options->paths[0], options->paths[1]);

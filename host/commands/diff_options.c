@@ -35,6 +35,8 @@ static const struct field_flag flags[] = {
 		"which image of several in B; else the first"),
 	FIELD("platform", '\0', "OS/ARCH[/VARIANT]", field_platform, platform,
 		"which platform of several, such as linux/arm64; else the host's"),
+	FIELD("verify", '\0', NULL, field_yes, verify,
+		"check all digests, though an archive is known to have them"),
 
 	FLAG_MESSAGES(struct diff_options),
 };

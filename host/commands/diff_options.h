@@ -17,6 +17,7 @@ struct diff_options {
 	char *paths[2]; /* A and B; "-" (standard input) is one of them at most */
 	struct image_choice images[2];
 	struct image_choice platform; /* of both, settled into images */
+	bool verify;                  /* read all of both, though they are known */
 	bool verbose;
 	char *layer; /* the layer to write; "-": standard output; NULL: none */
 };

@@ -9,32 +9,14 @@
 #include "layer/layer.h"
 #include "tree/changes.h"
 
-/* Fills the tree; *image, where there is one, is still to be verified. */
-static int read_tree(const struct export_options *options, struct tree *tree, struct image **image,
-	struct error *err)
-{
-	const struct tree_source source = {
-		.path = options->source,
-		.image = &options->image,
-		.guest = &options->guest,
-		.root = options->root,
-		.report = options->report,
-	};
-	return tree_source_begin(&source, tree, image, err);
-}
-
-static int verify(struct image *image, struct error *err)
-{
-	return image == NULL ? 0 : image_verify(image, err);
-}
-
-static int list(const struct export_options *options, struct error *err)
+static int list(
+	const struct export_options *options, const struct tree_source *source, struct error *err)
 {
 	cleanup_image struct image *image = NULL;
 	cleanup_tree struct tree *tree = tree_new();
-	int r = read_tree(options, tree, &image, err);
+	int r = tree_source_begin(source, tree, NULL, &image, err);
 	if (r == 0)
-		r = verify(image, err);
+		r = tree_source_finish(source, image, err);
 	if (r < 0)
 		return r;
 	report_done(options->report);
@@ -42,7 +24,8 @@ static int list(const struct export_options *options, struct error *err)
 	return export_list(tree, &options->mtime, stdout, err);
 }
 
-static int export(const struct export_options *options, struct error *err)
+static int write_tar(
+	const struct export_options *options, const struct tree_source *source, struct error *err)
 {
 	const struct layer_options layer_options = {
 		.prefix = "./",
@@ -56,17 +39,19 @@ static int export(const struct export_options *options, struct error *err)
 	struct layer_info info;
 	int r = tar_output_open(options->output, options->compression.compression, &output, err);
 	if (r == 0)
-		r = read_tree(options, tree, &image, err);
-	/* A file has no name yet: the digests may be computed beside the writing. */
-	if (r == 0 && tar_output_is_stream(output))
-		r = verify(image, err);
+		r = tree_source_begin(source, tree, NULL, &image, err);
 	if (r < 0)
 		return r;
 	changes_mark_all(tree);
+	bool is_stream = tar_output_is_stream(output);
+	/* A file has no name yet: the digests may be computed beside the writing. */
+	if (is_stream)
+		r = tree_source_finish(source, image, err);
 	report_stage(options->report, "write", "%s", options->output);
-	r = tar_output_write(output, tree, &layer_options, &info, err);
 	if (r == 0)
-		r = verify(image, err);
+		r = tar_output_write(output, tree, &layer_options, &info, err);
+	if (r == 0 && !is_stream)
+		r = tree_source_finish(source, image, err);
 	if (r == 0)
 		r = tar_output_commit(output, err);
 	if (r < 0)
@@ -75,6 +60,25 @@ static int export(const struct export_options *options, struct error *err)
 	report_note(options->report, "tar       %llu entries, %llu bytes",
 		(unsigned long long)info.entries, (unsigned long long)info.size);
 	return 0;
+}
+
+static int export(const struct export_options *options, struct error *err)
+{
+	struct error no_cache;
+	cleanup_cache struct cache *cache = NULL;
+	/* It only saves time here, and little enough that its lack is not worth a line. */
+	if (cache_open(&cache, &no_cache) < 0)
+		cache = NULL;
+	const struct tree_source source = {
+		.path = options->source,
+		.image = &options->image,
+		.guest = &options->guest,
+		.root = options->root,
+		.cache = cache,
+		.verify = options->verify,
+		.report = options->report,
+	};
+	return options->list ? list(options, &source, err) : write_tar(options, &source, err);
 }
 
 int command_export(int argc, char **argv)
@@ -87,7 +91,7 @@ int command_export(int argc, char **argv)
 		return 0;
 	}
 	if (r == 0)
-		r = options.list ? list(&options, &err) : export(&options, &err);
+		r = export(&options, &err);
 	if (r < 0)
 		report_error(options.report, &err);
 	return r < 0 ? error_exit_status(&err) : 0;

@@ -72,6 +72,8 @@ static const struct field_flag flags[] = {
 	FIELD("root", '\0', "DEVICE", field_text, root,
 		"root file system of a virtual machine's disk, such as /dev/sda2; else it is "
 		"looked for"),
+	FIELD("verify", '\0', NULL, field_yes, verify,
+		"check all digests, though an archive is known to have them"),
 
 	FLAG_HEADING("Guest"),
 	FIELD("vm", '\0', NULL, field_yes, guest.use,

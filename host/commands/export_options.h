@@ -32,6 +32,7 @@ struct export_options {
 	struct image_choice image;
 	struct guest_choice guest;
 	char *root;
+	bool verify; /* read all of the image, though it is known */
 
 	bool list;    /* print the entries; output is NULL then */
 	char *output; /* path, or "-": standard output, which is no terminal */

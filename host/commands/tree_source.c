@@ -5,6 +5,7 @@
 
 #include "commands/confined_diff.h"
 #include "commands/guest_unpack.h"
+#include "commands/known_image.h"
 #include "guestfs/guestfs_read.h"
 #include "guestfs/vm_disk.h"
 #include "image/image.h"
@@ -52,8 +53,7 @@ static int merge_in_guest(const struct tree_source *source, const struct image *
 	return layer_apply(tree, source_from_fd(steal_fd(&tar), 0, name), info.size, name, err);
 }
 
-static int open_image(
-	const struct tree_source *source, bool later, struct image **image, struct error *err)
+static int open_image(const struct tree_source *source, struct image **image, struct error *err)
 {
 	const struct image_options options = {
 		.name = source->image->name,
@@ -61,7 +61,7 @@ static int open_image(
 		.architecture = source->image->architecture,
 		.variant = source->image->variant,
 		.report = source->report,
-		.later = later,
+		.later = true,
 	};
 	report_stage(source->report, "read", "%s", source->path);
 	return image_open(source->path, &options, image, err);
@@ -72,7 +72,8 @@ static int merge(const struct tree_source *source, const struct image *image, st
 {
 	report_stage(source->report, "merge", "%zu layer%s", image->layer_count,
 		image->layer_count == 1 ? "" : "s");
-	return base_tree_merge(image, tree, known, err);
+	/* A root file system that was not hashed cannot be the same as another. */
+	return base_tree_merge(image, tree, image->from_rootfs ? NULL : known, err);
 }
 
 static bool in_guest(const struct tree_source *source)
@@ -104,47 +105,63 @@ static int is_disk(const struct tree_source *source, bool *disk, struct error *e
 		"--root: is for disks of virtual machines; %s is none", source->path);
 }
 
-int tree_source_read(const struct tree_source *source, struct tree *tree, struct base_layers *known,
-	struct error *err)
+/* The cache only saves time: what is wrong with it is worth a line. */
+static int tell(const struct tree_source *source, int r, struct error *err)
 {
-	cleanup_image struct image *image = NULL;
-	bool disk;
-	int r = is_disk(source, &disk, err);
-	if (r == 0 && disk)
-		return read_disk(source, tree, err);
-	if (r == 0)
-		r = open_image(source, false, &image, err);
-	if (r != 0)
+	if (r >= 0 || err->kind == ERROR_INTERRUPTED)
 		return r;
-	return in_guest(source) ? merge_in_guest(source, image, tree, err)
-				: merge(source, image, tree, known, err);
+	report_note(source->report, "cache: %s", err->message);
+	return 0;
 }
 
-int tree_source_begin(
-	const struct tree_source *source, struct tree *tree, struct image **out, struct error *err)
+/* Whether the image's bytes need not be hashed: there is nothing to compare a root file system's
+ * digest with, and others may have been verified by an earlier run. */
+static int is_trusted(const struct tree_source *source, struct image *image, struct error *err)
+{
+	if (image->from_rootfs)
+		return 1;
+	if (source->cache == NULL || source->verify)
+		return 0;
+	return tell(source, known_image_find(source->cache, image, err), err);
+}
+
+int tree_source_begin(const struct tree_source *source, struct tree *tree,
+	struct base_layers *known, struct image **out, struct error *err)
 {
 	cleanup_image struct image *image = NULL;
 	bool disk;
 	*out = NULL;
 	int r = is_disk(source, &disk, err);
-	if (r < 0)
-		return r;
-	if (disk || in_guest(source))
-		return tree_source_read(source, tree, NULL, err);
-	r = open_image(source, true, &image, err);
-	if (r != 0)
-		return r;
-	/* There is nothing to compare a root file system's digest with. */
-	if (!image->from_rootfs)
-		image_verify_start(image);
-	if (!image_has_tars(image))
+	if (r == 0 && disk)
+		return read_disk(source, tree, err);
+	if (r == 0)
+		r = open_image(source, &image, err);
+	if (r == 0 && in_guest(source))
 		r = image_verify(image, err);
 	if (r < 0)
 		return r;
-	r = merge(source, image, tree, NULL, err);
-	if (r == 0 && !image->from_rootfs)
+	if (in_guest(source))
+		return merge_in_guest(source, image, tree, err);
+	r = is_trusted(source, image, err);
+	if (r < 0)
+		return r;
+	bool trusted = r > 0;
+	if (!trusted)
+		image_verify_start(image);
+	r = image_has_tars(image) ? 0 : image_verify(image, err);
+	if (r == 0)
+		r = merge(source, image, tree, known, err);
+	if (r == 0 && !trusted)
 		*out = steal_ptr(&image);
 	return r;
+}
+
+int tree_source_finish(const struct tree_source *source, struct image *image, struct error *err)
+{
+	int r = image == NULL ? 0 : image_verify(image, err);
+	if (r < 0 || image == NULL || source->cache == NULL)
+		return r;
+	return tell(source, known_image_put(source->cache, image, err), err);
 }
 
 void tree_source_clear(struct tree *tree)

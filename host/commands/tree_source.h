@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cache/cache.h"
 #include "commands/base_tree.h"
 #include "commands/flag_fields.h"
 #include "support/error.h"
@@ -28,23 +29,27 @@ struct tree_source {
 	const struct image_choice *image;
 	const struct guest_choice *guest; /* NULL: not by the guest */
 	const char *root;                 /* device of a disk's root file system; NULL: found */
+	const struct cache *cache;        /* what knows archives that were read before, or NULL */
+	bool verify;                      /* read all of it, though it is known */
 	struct report *report;
 };
 
 /*
- * Fills a tree with nothing but its root (tree_new, or emptied by tree_source_clear). known: as
- * for base_tree_merge. Fails with ERROR_USAGE where flags for a disk are given and it is none, or
- * the other way round; with the errors of the stage that reads.
+ * Fills a tree with nothing but its root (tree_new, or emptied by tree_source_clear). The digests
+ * of the image's layers may still be computed when it returns: *image is the caller's to give to
+ * tree_source_finish and to free then; NULL: there is nothing to verify. known: as for
+ * base_tree_merge. Fails with ERROR_USAGE where flags for a disk are given and it is none, or the
+ * other way round; with the errors of the stage that reads.
  */
-int tree_source_read(const struct tree_source *source, struct tree *tree, struct base_layers *known,
-	struct error *err);
+int tree_source_begin(const struct tree_source *source, struct tree *tree,
+	struct base_layers *known, struct image **image, struct error *err);
 
 /*
- * As tree_source_read, but the digests of the image's layers may still be computed when it
- * returns: *out is the caller's to image_verify and to free then, else NULL.
+ * Waits for the digests of such an image, and remembers it in the cache. Until it returned 0, what
+ * was read may not be what the image's config names, which no output may show. image: NULL is
+ * allowed.
  */
-int tree_source_begin(
-	const struct tree_source *source, struct tree *tree, struct image **out, struct error *err);
+int tree_source_finish(const struct tree_source *source, struct image *image, struct error *err);
 
 /* Makes the current state that of a new tree, for a second source after tree_freeze. */
 void tree_source_clear(struct tree *tree);
