@@ -140,15 +140,10 @@ static int add_file(struct digesting *digesting, const char *path, struct error 
 {
 	const char *given = strrchr(path, '/');
 	struct scan_entry entry;
-	cleanup_free char *real = realpath(path, NULL);
-	if (real == NULL)
-		return error_set_errno(err, ERROR_INPUT, "%s: cannot examine", path);
-	char *name = strrchr(real, '/');
-	*name++ = '\0';
-	cleanup_close int dir =
-		open(*real != '\0' ? real : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup_free char *name = NULL;
+	cleanup_close int dir = scan_open_parent(path, &name, err);
 	if (dir < 0)
-		return error_set_errno(err, ERROR_INPUT, "%s: cannot open its folder", path);
+		return dir;
 	int r = scan_lookup(dir, name, path, &entry, err);
 	return r < 0 ? r : add_entry(digesting, &entry, given != NULL ? given + 1 : path, err);
 }

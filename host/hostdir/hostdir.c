@@ -137,16 +137,11 @@ static int copy_folder(struct copy *copy, int fd, const char *path, struct error
 static int copy_file(struct copy *copy, const char *path, struct error *err)
 {
 	const char *given = strrchr(path, '/');
-	cleanup_free char *real = realpath(path, NULL);
-	if (real == NULL)
-		return error_set_errno(err, ERROR_INPUT, "%s: cannot examine", path);
-	char *name = strrchr(real, '/');
-	*name++ = '\0';
-	cleanup_close int dir =
-		open(*real != '\0' ? real : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return error_set_errno(err, ERROR_INPUT, "%s: cannot open its folder", path);
 	struct scan_entry entry;
+	cleanup_free char *name = NULL;
+	cleanup_close int dir = scan_open_parent(path, &name, err);
+	if (dir < 0)
+		return dir;
 	int r = scan_lookup(dir, name, path, &entry, err);
 	if (r < 0)
 		return r;

@@ -253,6 +253,20 @@ int scan_lookup(
 	return examine(entry, err);
 }
 
+int scan_open_parent(const char *path, char **name, struct error *err)
+{
+	cleanup_free char *real = realpath(path, NULL);
+	if (real == NULL)
+		return error_set_errno(err, ERROR_INPUT, "%s: cannot examine", path);
+	char *slash = strrchr(real, '/');
+	*slash = '\0';
+	int dir = open(slash != real ? real : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return error_set_errno(err, ERROR_INPUT, "%s: cannot open its folder", path);
+	*name = xstrdup(slash + 1);
+	return dir;
+}
+
 int scan_next(struct scan *scan, struct scan_entry *entry, struct error *err)
 {
 	if (scan->enter) {

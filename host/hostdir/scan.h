@@ -62,6 +62,12 @@ int scan_open_file(const struct scan_entry *entry, struct error *err);
 int scan_lookup(
 	int dir, const char *name, const char *path, struct scan_entry *entry, struct error *err);
 
+/*
+ * Opens the folder that a file is in, which may be named through symlinks. *name: the file's own
+ * name there, which the caller frees. Returns a descriptor of the caller's.
+ */
+int scan_open_parent(const char *path, char **name, struct error *err);
+
 void scan_free(struct scan *scan);
 static inline void cleanup_scan_fn(struct scan **scan)
 {
