@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cache/claim.h"
 #include "cache/unfinished.h"
 #include "cache/usage.h"
 #include "support/memory.h"
@@ -116,7 +117,7 @@ int cache_list_read_kind(
 static void add_top(struct cache_list *list, int folder, const char *kind, const char *name)
 {
 	(void)folder;
-	if (strcmp(name, USAGE_NAME) != 0)
+	if (strcmp(name, USAGE_NAME) != 0 && strcmp(name, CACHE_CLAIMS_NAME) != 0)
 		add_stranger(list, CACHE_STRANGER_FOLDER, kind, name);
 }
 

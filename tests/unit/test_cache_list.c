@@ -64,6 +64,7 @@ static const struct {
 	{FILE_OF_3, "a-new-kind/" KEY, -1},
 	{FOLDER, "empty", -1},
 	{FILE_OF_3, ".usage", -1},
+	{FILE_OF_3, ".claims", -1},
 	{FILE_OF_3, "readme", CACHE_STRANGER_FOLDER},
 	{FOLDER, "lost+found", CACHE_STRANGER_FOLDER},
 	{FOLDER, "-", CACHE_STRANGER_FOLDER},
