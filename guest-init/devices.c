@@ -1,11 +1,14 @@
 #include "devices.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <linux/random.h>
 #include <net/if.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,9 +20,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "protocol.h"
+
 #define MODULES "/modules"
+#define MODULES_OF_ALL MODULES "/order"       /* lists: what every guest needs, */
+#define MODULES_OF_NETWORK MODULES "/network" /* and what a network takes */
+#define BUS "/sys/bus/virtio/devices"
 #define DEVICE_WAIT_SECONDS 30
 #define ENTROPY_MAX 512
+#define DISK_PATH_SIZE 16
 
 /* Programs that talk to themselves over 127.0.0.1 find it, although there is no network. */
 static int bring_loopback_up(struct fault *fault)
@@ -63,7 +72,8 @@ static int load_module(const char *name, struct fault *fault)
 	return r < 0 ? -1 : 0;
 }
 
-int devices_load_modules(const char *list, struct fault *fault)
+/* Loads the modules of a list in their order. */
+static int load_modules(const char *list, struct fault *fault)
 {
 	char line[64];
 	FILE *order = fopen(list, "re");
@@ -111,6 +121,81 @@ int devices_wait_for(const char *path, struct fault *fault)
 	return r < 0 ? -1 : 0;
 }
 
+/* The kinds of devices that differ from guest to guest (virtio 1.2, section 5, "Device Types"). */
+enum virtio_kind { VIRTIO_NETWORK = 1, VIRTIO_DISK = 2 };
+
+struct found {
+	unsigned disks;
+	bool network;
+};
+
+/* What kind of device one on the bus is. */
+static int read_kind(int bus, const char *name, unsigned long *kind, struct fault *fault)
+{
+	char path[NAME_MAX + 16];
+	char text[32] = "";
+	snprintf(path, sizeof(path), "%s/device", name);
+	int fd = openat(bus, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return fault_set_errno(fault, "cannot open " BUS "/%s", path);
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+	if (n < 0)
+		fault_set_errno(fault, "cannot read " BUS "/%s", path);
+	close(fd);
+	*kind = strtoul(text, NULL, 16);
+	return n < 0 ? -1 : 0;
+}
+
+/* Looks at what there is on the bus, whose own modules have found it all by now. */
+static int find_devices(struct found *found, struct fault *fault)
+{
+	DIR *bus = opendir(BUS);
+	if (bus == NULL)
+		return fault_set_errno(fault, "cannot open " BUS);
+	int r = 0;
+	for (struct dirent *entry; r == 0 && (entry = readdir(bus)) != NULL;) {
+		unsigned long kind = 0;
+		if (entry->d_name[0] == '.')
+			continue;
+		r = read_kind(dirfd(bus), entry->d_name, &kind, fault);
+		found->disks += kind == VIRTIO_DISK;
+		found->network |= kind == VIRTIO_NETWORK;
+	}
+	closedir(bus);
+	return r;
+}
+
+static void disk_path(unsigned i, char path[static DISK_PATH_SIZE])
+{
+	snprintf(path, DISK_PATH_SIZE, "/dev/vd%c", 'a' + (int)i);
+}
+
+/* A disk more than the letters are for would be one that nobody mounts. */
+static int wait_for_disks(unsigned count, struct fault *fault)
+{
+	char path[DISK_PATH_SIZE];
+	if (count == 0 || count > DEVICE_DISKS_MAX)
+		return fault_set(fault, "the guest has %u disks", count);
+	int r = 0;
+	for (unsigned i = 0; r == 0 && i < count; i++) {
+		disk_path(i, path);
+		r = devices_wait_for(path, fault);
+	}
+	return r;
+}
+
+int devices_load(struct fault *fault)
+{
+	struct found found = {0};
+	if (load_modules(MODULES_OF_ALL, fault) < 0 || find_devices(&found, fault) < 0)
+		return -1;
+	if (found.network && load_modules(MODULES_OF_NETWORK, fault) < 0)
+		return -1;
+	if (wait_for_disks(found.disks, fault) < 0)
+		return -1;
+	return devices_wait_for(DEVICE_CHANNEL, fault);
+}
+
 int devices_add_entropy(const void *data, size_t len, struct fault *fault)
 {
 	union {
@@ -134,7 +219,7 @@ int devices_add_entropy(const void *data, size_t len, struct fault *fault)
 	return r;
 }
 
-int devices_forget(const char *path, struct fault *fault)
+static int forget_disk(const char *path, struct fault *fault)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -143,6 +228,19 @@ int devices_forget(const char *path, struct fault *fault)
 	if (r < 0)
 		fault_set_errno(fault, "cannot empty the cache of %s", path);
 	close(fd);
+	return r;
+}
+
+int devices_forget_disks(struct fault *fault)
+{
+	char path[DISK_PATH_SIZE];
+	int r = 0;
+	for (unsigned i = 0; r == 0 && i < DEVICE_DISKS_MAX; i++) {
+		disk_path(i, path);
+		if (i > 0 && access(path, F_OK) < 0)
+			break;
+		r = forget_disk(path, fault);
+	}
 	return r;
 }
 

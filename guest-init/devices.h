@@ -11,22 +11,22 @@
 #define DEVICE_CHANNEL "/dev/vport0p1"
 #define DEVICE_DISK "/dev/vda"
 #define DEVICE_LAYERS "/dev/vdb" /* for the job that unpacks an image */
+#define DEVICE_DISKS_MAX 26      /* /dev/vda to /dev/vdz */
 
 /* Mounts proc, sys and dev in the initramfs, and has the loopback interface up. */
 int devices_prepare(struct fault *fault);
 
-/* Lists of modules in the initramfs: what every guest needs, and what a network takes. */
-#define DEVICES_MODULES "/modules/order"
-#define DEVICES_NETWORK_MODULES "/modules/network"
-
-/* Loads the modules of a list in their order. */
-int devices_load_modules(const char *list, struct fault *fault);
+/*
+ * Loads the modules for the devices that there are, and waits until the kernel has them all: the
+ * channel, the disks, and a network if there is one.
+ */
+int devices_load(struct fault *fault);
 
 /* Waits until the kernel has made a device file. */
 int devices_wait_for(const char *path, struct fault *fault);
 
-/* Forgets what was read from a disk: there may be another one behind the device now. */
-int devices_forget(const char *path, struct fault *fault);
+/* Forgets what was read from the disks: there may be others behind the devices now. */
+int devices_forget_disks(struct fault *fault);
 
 /* Sets the clock; seconds and nanoseconds since 1970. */
 int devices_set_clock(uint64_t seconds, uint32_t nanoseconds, struct fault *fault);

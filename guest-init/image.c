@@ -1,5 +1,6 @@
 #include "image.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/mount.h>
@@ -10,6 +11,9 @@
 
 #include "devices.h"
 #include "protocol.h"
+
+/* Where proc, sys and dev stand before they are moved into the image. */
+#define SURROUNDINGS "/surroundings"
 
 /* So few free blocks (of 4 KiB) are none: directories and extents take some of their own. */
 #define FULL_BLOCKS 16
@@ -48,25 +52,21 @@ int image_mount(struct volume *volume, struct fault *fault)
 	return volume_mount(volume, MS_NOATIME, fault);
 }
 
-/*
- * Mounts onto a folder of the image. Nothing of the image runs yet, so that the look at it cannot
- * be overtaken; the name has one part below the mount's root, so that no symlink can redirect it.
- */
-static int mount_onto(const char *type, const char *name, unsigned long flags, const char *options,
+/* Makes a folder of the surroundings, which an earlier job may have left behind. */
+static int make_folder(const char *path, struct fault *fault)
+{
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return fault_set_errno(fault, "cannot make %s", path);
+	return 0;
+}
+
+static int mount_at(const char *type, const char *path, unsigned long flags, const char *options,
 	struct fault *fault)
 {
-	char path[64];
-	struct stat st;
-	snprintf(path, sizeof(path), IMAGE_FOLDER "/%s", name);
-	if (lstat(path, &st) < 0)
-		return fault_set_errno(
-			fault, "the image has no folder /%s to mount %s on", name, type);
-	if (!S_ISDIR(st.st_mode))
-		return fault_set(fault,
-			"/%s of the image is %s, where a folder to mount %s on is needed", name,
-			S_ISLNK(st.st_mode) ? "a symlink" : "no folder", type);
+	if (make_folder(path, fault) < 0)
+		return -1;
 	if (mount(type, path, type, flags, options) < 0)
-		return fault_set_errno(fault, "cannot mount %s on /%s of the image", type, name);
+		return fault_set_errno(fault, "cannot mount %s on %s", type, path);
 	return 0;
 }
 
@@ -76,31 +76,22 @@ static int fill_dev(struct fault *fault)
 	char path[64];
 	for (size_t i = 0; i < sizeof(device_nodes) / sizeof(device_nodes[0]); i++) {
 		dev_t device = makedev(device_nodes[i].major, device_nodes[i].minor);
-		snprintf(path, sizeof(path), IMAGE_FOLDER "/dev/%s", device_nodes[i].name);
+		snprintf(path, sizeof(path), SURROUNDINGS "/dev/%s", device_nodes[i].name);
 		if (mknod(path, S_IFCHR | 0666, device) < 0)
 			return fault_set_errno(fault, "cannot make /dev/%s", device_nodes[i].name);
 	}
 	for (size_t i = 0; i < sizeof(device_links) / sizeof(device_links[0]); i++) {
-		snprintf(path, sizeof(path), IMAGE_FOLDER "/dev/%s", device_links[i].name);
+		snprintf(path, sizeof(path), SURROUNDINGS "/dev/%s", device_links[i].name);
 		if (symlink(device_links[i].target, path) < 0)
 			return fault_set_errno(fault, "cannot make /dev/%s", device_links[i].name);
 	}
 	return 0;
 }
 
-static int make_dev_folder(const char *name, struct fault *fault)
-{
-	char path[64];
-	snprintf(path, sizeof(path), IMAGE_FOLDER "/%s", name);
-	if (mkdir(path, 0755) < 0)
-		return fault_set_errno(fault, "cannot make /%s", name);
-	return 0;
-}
-
 static int mount_toolbox(struct fault *fault)
 {
-	static const char target[] = IMAGE_FOLDER "/dev/.layervm";
-	if (make_dev_folder("dev/.layervm", fault) < 0)
+	static const char target[] = SURROUNDINGS "/dev/.layervm";
+	if (make_folder(target, fault) < 0)
 		return -1;
 	if (mount(TOOLBOX_FOLDER, target, NULL, MS_BIND, NULL) < 0 ||
 		mount(NULL, target, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID, NULL) < 0)
@@ -108,28 +99,70 @@ static int mount_toolbox(struct fault *fault)
 	return 0;
 }
 
-int image_surround(struct fault *fault)
+/*
+ * A mount namespace of the process's own, which still sees what init mounts later, but not the
+ * other way round: so does the image's disk come into it.
+ */
+static int enter_namespace(struct fault *fault)
+{
+	if (mount(NULL, "/", NULL, MS_SHARED, NULL) < 0 || unshare(CLONE_NEWNS) < 0 ||
+		mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+		return fault_set_errno(fault, "cannot make a mount namespace");
+	return 0;
+}
+
+int image_prepare(struct fault *fault)
 {
 	const unsigned long plain = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 	umask(0);
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return fault_set_errno(fault, "cannot make a mount namespace");
-	if (mount_onto("proc", "proc", plain, NULL, fault) < 0)
+	if (enter_namespace(fault) < 0 || make_folder(SURROUNDINGS, fault) < 0)
 		return -1;
-	if (mount_onto("sysfs", "sys", plain, NULL, fault) < 0)
+	if (mount_at("proc", SURROUNDINGS "/proc", plain, NULL, fault) < 0)
 		return -1;
-	if (mount_onto("tmpfs", "dev", MS_NOSUID, "mode=755,size=64m", fault) < 0)
+	if (mount_at("sysfs", SURROUNDINGS "/sys", plain, NULL, fault) < 0)
+		return -1;
+	if (mount_at("tmpfs", SURROUNDINGS "/dev", MS_NOSUID, "mode=755,size=64m", fault) < 0)
 		return -1;
 	if (fill_dev(fault) < 0)
 		return -1;
-	if (make_dev_folder("dev/pts", fault) < 0 || make_dev_folder("dev/shm", fault) < 0)
-		return -1;
-	if (mount_onto("devpts", "dev/pts", MS_NOSUID | MS_NOEXEC,
+	if (mount_at("devpts", SURROUNDINGS "/dev/pts", MS_NOSUID | MS_NOEXEC,
 		    "newinstance,ptmxmode=0666,mode=0620,gid=5", fault) < 0)
 		return -1;
-	if (mount_onto("tmpfs", "dev/shm", MS_NOSUID | MS_NODEV, "mode=1777", fault) < 0)
+	if (mount_at("tmpfs", SURROUNDINGS "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777", fault) <
+		0)
 		return -1;
 	return mount_toolbox(fault);
+}
+
+/*
+ * Moves a mount onto a folder of the image. Nothing of the image runs yet, so that the look at it
+ * cannot be overtaken; the name has one part, so that no symlink can redirect it.
+ */
+static int move_into(const char *type, const char *name, struct fault *fault)
+{
+	char from[64], to[64];
+	struct stat st;
+	snprintf(from, sizeof(from), SURROUNDINGS "/%s", name);
+	snprintf(to, sizeof(to), IMAGE_FOLDER "/%s", name);
+	if (lstat(to, &st) < 0)
+		return fault_set_errno(
+			fault, "the image has no folder /%s to mount %s on", name, type);
+	if (!S_ISDIR(st.st_mode))
+		return fault_set(fault,
+			"/%s of the image is %s, where a folder to mount %s on is needed", name,
+			S_ISLNK(st.st_mode) ? "a symlink" : "no folder", type);
+	if (mount(from, to, NULL, MS_MOVE, NULL) < 0)
+		return fault_set_errno(fault, "cannot mount %s on /%s of the image", type, name);
+	return 0;
+}
+
+int image_surround(struct fault *fault)
+{
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return fault_set_errno(fault, "cannot leave init's mounts alone");
+	if (move_into("proc", "proc", fault) < 0 || move_into("sysfs", "sys", fault) < 0)
+		return -1;
+	return move_into("tmpfs", "dev", fault);
 }
 
 /*

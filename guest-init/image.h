@@ -14,9 +14,14 @@
 int image_mount(struct volume *volume, struct fault *fault);
 
 /*
- * Mounts proc, sys and dev into the image, in a mount namespace that the calling process makes
- * for itself: what it and its children mount goes with the last of them.
+ * Makes what a program in the image is surrounded with, proc, sys and dev, in a mount namespace
+ * that the calling process makes for itself: what it and its children mount goes with the last of
+ * them. The image need not be mounted yet, so that all of this is in a saved guest already; what
+ * init mounts from here on appears in the namespace as well.
  */
+int image_prepare(struct fault *fault);
+
+/* In the process that has prepared it, once the image is mounted: has it in the image. */
 int image_surround(struct fault *fault);
 
 /* Whether no block or no inode is free for a file of the image now. */

@@ -70,12 +70,15 @@ static int wait_for_host(int channel, struct fault *fault)
 	if (frame.type != FRAME_WAKE)
 		return fault_set(fault, "frame of type %d from the host before it woke the guest",
 			(int)frame.type);
-	if (devices_forget(DEVICE_DISK, fault) < 0)
+	if (devices_forget_disks(fault) < 0)
 		return -1;
 	return set_clock(channel, fault);
 }
 
-/* Says how the unmount went, and waits until the host has read it: power off may lose bytes. */
+/*
+ * Says how the unmount went, and waits for the host to end QEMU, which is sooner done than a power
+ * off. What comes from the host until then is nothing that counts any more.
+ */
 static int say_bye(int channel, struct setup *setup, struct volume *image, struct fault *fault)
 {
 	struct fault unmount = {0};
@@ -89,36 +92,38 @@ static int say_bye(int channel, struct setup *setup, struct volume *image, struc
 		cleanup_frame struct frame frame = {0};
 		if (channel_receive(channel, &frame, fault) < 0)
 			return -1;
-		if (frame.type == FRAME_RELEASE)
-			return 0;
 	}
 }
 
 /* Does the next job. Returns an enum job_next, or -1. */
-static int do_job(int channel, bool first, struct setup *setup, struct fault *fault)
+static int do_job(struct runner *runner, bool first, struct setup *setup, struct fault *fault)
 {
 	cleanup_job struct job job = {0};
-	int next = job_receive(channel, !first, setup, &job, fault);
+	int next = job_receive(runner->channel, !first, setup, &job, fault);
 	if (next != JOB_TO_RUN)
 		return next;
-	if (first && setup_prepare(setup, fault) < 0)
+	int r = first ? setup_prepare(setup, fault) : run_prepare(runner, fault);
+	if (r < 0)
 		return -1;
 	if (job.kind == JOB_UNPACK && unpacking_prepare(fault) < 0)
 		return -1;
-	return run_job(channel, &job, fault);
+	return run_job(runner, &job, fault);
 }
 
 static int work(int channel, struct fault *fault)
 {
 	struct setup setup = {0};
+	struct runner runner;
 	struct volume image;
+	if (run_init(&runner, channel, fault) < 0)
+		return -1;
 	if (say_hello(channel, fault) < 0 || wait_for_host(channel, fault) < 0)
 		return -1;
 	if (image_mount(&image, fault) < 0)
 		return -1;
-	int next = do_job(channel, true, &setup, fault);
+	int next = do_job(&runner, true, &setup, fault);
 	while (next == JOB_TO_RUN)
-		next = do_job(channel, false, &setup, fault);
+		next = do_job(&runner, false, &setup, fault);
 	return next < 0 ? -1 : say_bye(channel, &setup, &image, fault);
 }
 
@@ -126,9 +131,7 @@ static int boot(int *channel, struct fault *fault)
 {
 	if (devices_prepare(fault) < 0)
 		return -1;
-	if (devices_load_modules(DEVICES_MODULES, fault) < 0)
-		return -1;
-	if (devices_wait_for(DEVICE_DISK, fault) < 0 || devices_wait_for(DEVICE_CHANNEL, fault) < 0)
+	if (devices_load(fault) < 0)
 		return -1;
 	*channel = channel_open(fault);
 	return *channel < 0 ? -1 : 0;

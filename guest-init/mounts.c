@@ -11,7 +11,6 @@
 #include "volume.h"
 
 #define FOLDER "/mounts"
-#define DISKS_MAX 25
 
 /* No devices and no set-uid programs come from outside of the image. */
 #define MOUNT_FLAGS (MS_NOSUID | MS_NODEV | MS_NOATIME)
@@ -35,7 +34,7 @@ int mounts_take(struct mounts *mounts, const void *payload, size_t length, struc
 	};
 	if (kind != MOUNT_DISK && kind != MOUNT_TMPFS)
 		return fault_set(fault, "a mount of kind %u from the host", kind);
-	if (kind == MOUNT_DISK && (entry->number < 1 || entry->number > DISKS_MAX))
+	if (kind == MOUNT_DISK && (entry->number < 1 || entry->number >= DEVICE_DISKS_MAX))
 		return fault_set(fault, "a mount of disk %u from the host", entry->number);
 	entry->path = strndup((const char *)bytes + MOUNT_HEADER_SIZE, length - MOUNT_HEADER_SIZE);
 	if (entry->path == NULL)

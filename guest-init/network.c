@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "devices.h"
 #include "protocol.h"
 
 #define INTERFACE "eth0"
@@ -103,8 +102,6 @@ int network_prepare(const struct network *network, struct fault *fault)
 {
 	if (!network->wanted)
 		return 0;
-	if (devices_load_modules(DEVICES_NETWORK_MODULES, fault) < 0)
-		return -1;
 	if (switch_ipv6_off(fault) < 0)
 		return -1;
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);

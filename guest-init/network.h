@@ -19,7 +19,7 @@ struct network {
 /* Takes the payload of NETWORK. */
 int network_take(struct network *network, const void *payload, size_t length, struct fault *fault);
 
-/* Loads the modules and has eth0 up with just these addresses; without IPv6. */
+/* Has eth0 up with just these addresses; without IPv6. Its module is loaded by now. */
 int network_prepare(const struct network *network, struct fault *fault);
 
 #endif

@@ -23,10 +23,10 @@
  *	STDOUT, STDERR, each in the order in which it came; TAKEN
  *	EXIT         (all processes of the job are gone, all output was sent)
  *	             the next job up to its START, and on from STARTED; or FINISH
- *	BYE          (the disks are unmounted)
- *	             RELEASE (BYE was read; the guest powers off)
+ *	BYE          (the disks are unmounted; the guest waits, and the host ends QEMU)
  *
- * FAILURE takes the place of any frame of the guest after AWAKE, and is its last one. After EXIT
+ * FAILURE takes the place of any frame of the guest after HELLO, and is its last one: in the place
+ * of AWAKE, the guest has not written to any disk. After EXIT
  * the guest passes over STDIN, WINSIZE and TERMINATE, which were on their way. What comes before
  * the first START without being of a job is for all jobs of the run.
  *
@@ -60,7 +60,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PROTOCOL_VERSION 4
+#define PROTOCOL_VERSION 5
 #define PROTOCOL_PORT "layervm.channel" /* the port's name on the virtio-serial bus */
 #define PROTOCOL_SCRIPT "/dev/.layervm/script"
 #define PROTOCOL_TOOLBOX "/dev/.layervm/bin"
@@ -92,7 +92,6 @@ enum frame_type {
 	FRAME_START = 68,      /* empty */
 	FRAME_TERMINATE = 69,  /* empty: SIGTERM to the job's process group; with a terminal SIGHUP
 				  and SIGCONT to its leader and its foreground process group */
-	FRAME_RELEASE = 70,    /* empty */
 	FRAME_UNPACK = 71,     /* empty: the job is to unpack an image */
 	FRAME_COMMAND = 72,    /* a line for the shell */
 	FRAME_SHELL = 73,      /* empty: the job is an interactive shell */

@@ -1,10 +1,10 @@
 #include "run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -20,31 +20,28 @@
 #include "unpacking.h"
 
 #define OUTPUT_CHUNK 65536
+#define VMSTAT_SIZE 16384 /* of /proc/vmstat, some 5,000 bytes */
 
+/* A job while it runs. */
 struct run {
 	int channel;
-	int children; /* signalfd for SIGCHLD */
-	struct task task;
-	struct input input;
+	int children; /* of the runner */
+	struct task *task;
+	struct input *input;
 	bool ended;
 	bool full; /* the disk was seen full */
 	struct exit_report report;
 };
 
 /* Processes that the kernel has killed for memory since it started. */
-static uint32_t count_oom_kills(void)
+static uint32_t count_oom_kills(int vmstat)
 {
-	static const char key[] = "oom_kill ";
-	char line[128];
-	unsigned long kills = 0;
-	FILE *stat = fopen("/proc/vmstat", "re");
-	if (stat == NULL)
-		return 0;
-	while (fgets(line, sizeof(line), stat) != NULL)
-		if (strncmp(line, key, sizeof(key) - 1) == 0)
-			kills = strtoul(line + sizeof(key) - 1, NULL, 10);
-	fclose(stat);
-	return (uint32_t)kills;
+	static const char key[] = "\noom_kill ";
+	char text[VMSTAT_SIZE];
+	ssize_t n = pread(vmstat, text, sizeof(text) - 1, 0);
+	text[n > 0 ? n : 0] = '\0';
+	const char *at = strstr(text, key);
+	return at == NULL ? 0 : (uint32_t)strtoul(at + sizeof(key) - 1, NULL, 10);
 }
 
 /*
@@ -100,7 +97,7 @@ static void reap(struct run *run, int flags)
 			continue;
 		if (pid <= 0)
 			return;
-		if (pid == run->task.pid)
+		if (pid == run->task->pid)
 			note_end(run, status);
 	}
 }
@@ -119,7 +116,7 @@ static int pass_on(struct run *run, struct fault *fault)
 {
 	size_t taken;
 	uint8_t payload[4];
-	if (input_pass_on(&run->input, &taken, fault) < 0)
+	if (input_pass_on(run->input, &taken, fault) < 0)
 		return -1;
 	if (taken == 0)
 		return 0;
@@ -129,19 +126,19 @@ static int pass_on(struct run *run, struct fault *fault)
 
 static int take_input(struct run *run, const struct frame *frame, struct fault *fault)
 {
-	if (input_add(&run->input, frame->payload, frame->length, fault) < 0)
+	if (input_add(run->input, frame->payload, frame->length, fault) < 0)
 		return -1;
-	return input_waits(&run->input) ? pass_on(run, fault) : 0;
+	return input_waits(run->input) ? pass_on(run, fault) : 0;
 }
 
 static int take_size(struct run *run, const struct frame *frame, struct fault *fault)
 {
 	uint32_t rows, columns;
-	if (run->task.terminal < 0)
+	if (run->task->terminal < 0)
 		return fault_set(fault, "a terminal's size from the host for a job that has none");
 	if (frame_window_size(frame, &rows, &columns, fault) < 0)
 		return -1;
-	return terminal_resize(run->task.out, rows, columns, fault);
+	return terminal_resize(run->task->out, rows, columns, fault);
 }
 
 static int take_frame(struct run *run, struct fault *fault)
@@ -155,7 +152,7 @@ static int take_frame(struct run *run, struct fault *fault)
 	case FRAME_WINSIZE:
 		return take_size(run, &frame, fault);
 	case FRAME_TERMINATE:
-		task_terminate(&run->task);
+		task_terminate(run->task);
 		return 0;
 	default:
 		return fault_set(fault, "frame of type %d from the host while the job runs",
@@ -170,16 +167,16 @@ static int follow(struct run *run, struct fault *fault)
 		struct pollfd fds[COUNT] = {
 			[CHILDREN] = {.fd = run->children, .events = POLLIN},
 			[CHANNEL] = {.fd = run->channel, .events = POLLIN},
-			[OUT] = {.fd = run->task.out, .events = POLLIN},
-			[ERR] = {.fd = run->task.err, .events = POLLIN},
-			[IN] = {.fd = input_waits(&run->input) ? run->task.in : -1,
+			[OUT] = {.fd = run->task->out, .events = POLLIN},
+			[ERR] = {.fd = run->task->err, .events = POLLIN},
+			[IN] = {.fd = input_waits(run->input) ? run->task->in : -1,
 				.events = POLLOUT},
 		};
 		if (poll(fds, COUNT, -1) < 0 && errno != EINTR)
 			return fault_set_errno(fault, "cannot wait for the job's process");
-		if (fds[OUT].revents != 0 && forward(run, &run->task.out, FRAME_STDOUT, fault) < 0)
+		if (fds[OUT].revents != 0 && forward(run, &run->task->out, FRAME_STDOUT, fault) < 0)
 			return -1;
-		if (fds[ERR].revents != 0 && forward(run, &run->task.err, FRAME_STDERR, fault) < 0)
+		if (fds[ERR].revents != 0 && forward(run, &run->task->err, FRAME_STDERR, fault) < 0)
 			return -1;
 		if (fds[IN].revents != 0 && pass_on(run, fault) < 0)
 			return -1;
@@ -195,11 +192,11 @@ static int send_exit(struct run *run, struct fault *fault)
 {
 	uint8_t payload[EXIT_REPORT_SIZE + FRAME_TEXT_MAX];
 	size_t words = 0;
-	if (run->task.refused != 0) {
+	if (run->task->refused != 0) {
 		run->report.how = EXIT_NOT_RUN;
-		run->report.code = run->task.refused;
-		words = strlen(run->task.reason.text);
-		memcpy(payload + EXIT_REPORT_SIZE, run->task.reason.text, words);
+		run->report.code = run->task->refused;
+		words = strlen(run->task->reason.text);
+		memcpy(payload + EXIT_REPORT_SIZE, run->task->reason.text, words);
 	}
 	if (run->full)
 		run->report.flags |= EXIT_FLAG_DISK_FULL;
@@ -213,47 +210,66 @@ static int finish(struct run *run, struct fault *fault)
 	run->full = run->full || image_full();
 	kill(-1, SIGKILL);
 	reap(run, 0);
-	if (run->task.terminal >= 0) {
-		close(run->task.terminal);
-		run->task.terminal = -1;
+	if (run->task->terminal >= 0) {
+		close(run->task->terminal);
+		run->task->terminal = -1;
 	}
-	if (drain(run, &run->task.out, FRAME_STDOUT, fault) < 0)
+	if (drain(run, &run->task->out, FRAME_STDOUT, fault) < 0)
 		return -1;
-	return drain(run, &run->task.err, FRAME_STDERR, fault);
+	return drain(run, &run->task->err, FRAME_STDERR, fault);
 }
 
-static int run_task(struct run *run, struct job *job, struct fault *fault)
+static int run_task(struct runner *runner, struct run *run, struct job *job, struct fault *fault)
 {
 	const struct task_program *program =
 		job->kind == JOB_UNPACK ? &unpacking_program : &image_program;
-	uint32_t oom_kills = count_oom_kills();
-	if (task_start(program, job, &run->task, fault) < 0)
+	if (task_start(program, job, run->task, fault) < 0)
 		return -1;
-	input_init(&run->input, &run->task.in);
-	if (run->task.refused == 0 && channel_send(run->channel, FRAME_STARTED, NULL, 0, fault) < 0)
+	input_init(run->input, &run->task->in);
+	if (run->task->refused == 0 &&
+		channel_send(run->channel, FRAME_STARTED, NULL, 0, fault) < 0)
 		return -1;
 	if (follow(run, fault) < 0 || finish(run, fault) < 0)
 		return -1;
-	run->report.oom_kills = count_oom_kills() - oom_kills;
+	uint32_t oom_kills = count_oom_kills(runner->vmstat);
+	run->report.oom_kills = oom_kills - runner->oom_kills;
+	runner->oom_kills = oom_kills;
 	return send_exit(run, fault);
 }
 
-int run_job(int channel, struct job *job, struct fault *fault)
+int run_init(struct runner *runner, int channel, struct fault *fault)
 {
-	struct run run = {
-		.channel = channel,
-		.task = {.in = -1, .out = -1, .err = -1, .terminal = -1},
-	};
 	sigset_t child;
+	runner->channel = channel;
+	runner->task = TASK_NONE;
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	if (sigprocmask(SIG_BLOCK, &child, NULL) < 0)
 		return fault_set_errno(fault, "cannot wait for processes");
-	run.children = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (run.children < 0)
+	runner->children = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (runner->children < 0)
 		return fault_set_errno(fault, "cannot wait for processes");
-	int r = run_task(&run, job, fault);
-	close(run.children);
-	task_close(&run.task);
+	runner->vmstat = open("/proc/vmstat", O_RDONLY | O_CLOEXEC);
+	if (runner->vmstat < 0)
+		return fault_set_errno(fault, "cannot open /proc/vmstat");
+	runner->oom_kills = count_oom_kills(runner->vmstat);
+	return run_prepare(runner, fault);
+}
+
+int run_prepare(struct runner *runner, struct fault *fault)
+{
+	return task_prepare(&runner->task, image_prepare, fault);
+}
+
+int run_job(struct runner *runner, struct job *job, struct fault *fault)
+{
+	struct run run = {
+		.channel = runner->channel,
+		.children = runner->children,
+		.task = &runner->task,
+		.input = &runner->input,
+	};
+	int r = run_task(runner, &run, job, fault);
+	task_close(&runner->task);
 	return r;
 }

@@ -21,7 +21,7 @@ struct user {
  * root folder, by the rules of container engines: what is all digits is a number, and need not be
  * in the files; without a GROUP the group is the one of passwd, and the supplementary groups are
  * those that have the user as a member; with a GROUP there are none. Fails where a name is unknown
- * or a number too big. Frees nothing: the process becomes the program or ends.
+ * or a number too big. What it finds stays allocated for init's life, once a job.
  */
 int user_find(const char *text, struct user *user, struct fault *fault);
 

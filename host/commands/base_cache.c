@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "commands/base_record.h"
+#include "commands/boot_mark.h"
 #include "disk/disk.h"
 #include "disk/disk_digest.h"
 #include "support/memory.h"
@@ -36,33 +37,23 @@ static int duplicate(int fd, struct error *err)
 	return copy >= 0 ? copy : error_set_errno(err, ERROR_INTERNAL, "cannot copy a descriptor");
 }
 
-/* An empty entry, whose name says all. */
-static int put_marker(const struct cache *cache, const struct digest *key, struct error *err)
-{
-	cleanup_cache_entry struct cache_entry *entry = NULL;
-	int r = cache_start(cache, BASE_KIND_BOOT, &entry, err);
-	return r < 0 ? r : cache_publish(entry, key, err);
-}
-
-/*
- * Files of the cache are not flushed to the disk when they get their names: a machine that
- * stops may leave them with other bytes. So all of a disk is read once after each boot.
- */
 static int check_bytes(const struct lookup *l, enum base_check check, struct error *err)
 {
-	struct digest boot;
+	const struct base_record *record = &l->record;
 	struct digest found;
-	cleanup_close int marker = -1;
-	bool has_boot = base_boot_key(&l->record, &boot);
+	struct error ignored;
 	int r = 0;
-	if (has_boot && check == BASE_CHECK_IDENTITY)
-		r = cache_find(l->cache, BASE_KIND_BOOT, &boot, O_RDONLY, &marker, err);
+	if (check == BASE_CHECK_IDENTITY)
+		r = boot_mark_find(l->cache, &record->disk, record->identity.ino, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	r = disk_digest(l->disk, &found, err);
 	if (r == 0)
-		r = digest_expect(&l->record.disk, &found, DISK_NAME, "digest", err);
-	return r < 0 || !has_boot ? r : put_marker(l->cache, &boot, err);
+		r = digest_expect(&record->disk, &found, DISK_NAME, "digest", err);
+	/* Without a mark it is read the next time too. */
+	if (r == 0)
+		(void)boot_mark_put(l->cache, &record->disk, record->identity.ino, &ignored);
+	return r;
 }
 
 static int check_identity(const struct lookup *l, struct error *err)
@@ -133,6 +124,7 @@ int base_cache_find(const struct cache *cache, const struct base_id *id, enum ba
 struct base_making {
 	const struct cache *cache;
 	struct base_id id;
+	struct cache_claim claim;
 	struct cache_entry *disk;
 	struct cache_entry *file;
 	int reader; /* the disk for reading only */
@@ -143,14 +135,20 @@ struct base_making {
 	struct error err;
 };
 
-int base_making_start(const struct cache *cache, const struct base_id *id, struct base_making **out,
-	struct error *err)
+int base_making_start(const struct base_slot *slot, struct base_making **out, struct error *err)
 {
 	char path[32];
+	const struct cache *cache = slot->cache;
+	const struct base_id *id = &slot->id;
 	cleanup_base_making struct base_making *m = xcalloc(1, sizeof(*m));
 	m->cache = cache;
 	m->id = *id;
 	m->reader = -1;
+	m->claim = CACHE_CLAIM_NONE;
+	if (slot->claim != NULL) {
+		m->claim = *slot->claim;
+		*slot->claim = CACHE_CLAIM_NONE;
+	}
 	int r = cache_start(cache, BASE_KIND_DISK, &m->disk, err);
 	if (r == 0)
 		r = cache_start(cache, BASE_KIND_TREE, &m->file, err);
@@ -186,7 +184,11 @@ static int publish_disk(
 	if (r == 0)
 		r = cache_find(m->cache, BASE_KIND_DISK, &record->disk, O_RDONLY, &named, err);
 	if (r == 0)
-		return error_set(err, ERROR_OUTPUT, ENOENT, DISK_NAME ": is gone already");
+		return error_set(err, ERROR_OUTPUT, ENOENT,
+			DISK_NAME ": is gone already; the entries of %s may take %llu MiB "
+				  "(LAYERVM_CACHE_MAX_SIZE)",
+			cache_path(m->cache),
+			(unsigned long long)(cache_limits(m->cache)->max_size >> 20));
 	if (r > 0)
 		r = base_identity_read(named, &record->identity, err);
 	*ours = cache_is_current(m->cache, BASE_KIND_DISK, &record->disk, m->reader);
@@ -197,15 +199,14 @@ static int publish(struct base_making *m, struct error *err)
 {
 	struct base_record record;
 	struct digest key = base_key(&m->id);
-	struct digest boot;
 	bool ours = false;
 	int r = disk_digest(m->reader, &record.disk, err);
 	if (r == 0)
 		r = publish_disk(m, &record, &ours, err);
 	if (r == 0)
 		r = base_record_write(cache_entry_fd(m->file), &record, err);
-	if (r == 0 && ours && base_boot_key(&record, &boot))
-		r = put_marker(m->cache, &boot, err);
+	if (r == 0 && ours)
+		r = boot_mark_put(m->cache, &record.disk, record.identity.ino, err);
 	return r < 0 ? r : cache_publish(m->file, &key, err);
 }
 
@@ -213,6 +214,7 @@ static void *work(void *data)
 {
 	struct base_making *m = data;
 	m->result = publish(m, &m->err);
+	cache_claim_release(&m->claim);
 	return NULL;
 }
 
@@ -222,18 +224,30 @@ int base_making_assemble(
 	int fd = duplicate(making->reader, err);
 	if (fd < 0)
 		return fd;
-	struct source *home = tree_own_source(tree, source_from_fd(fd, 0, DISK_NAME));
+	struct source *home = source_from_fd(fd, 0, DISK_NAME);
 	const struct disk_options options = {
 		.room = making->id.room, .file_size = making->id.file_size, .home = home};
 	int r = disk_assemble(tree, cache_entry_fd(making->disk), &options, size, err);
-	if (r == 0)
-		r = tree_file_write(
-			tree, home, cache_entry_fd(making->file), BASE_TREE_OFFSET, err);
-	return r;
+	if (r < 0) {
+		/* With the last descriptor goes what the file takes of a full file system. */
+		home->free(home);
+		return r;
+	}
+	tree_own_source(tree, home);
+	making->result = tree_file_write(
+		tree, home, cache_entry_fd(making->file), BASE_TREE_OFFSET, &making->err);
+	if (making->result == 0 || making->err.kind == ERROR_OUTPUT)
+		return 0;
+	*err = making->err;
+	return making->result;
 }
 
 void base_making_publish(struct base_making *making)
 {
+	if (making->result < 0) {
+		cache_claim_release(&making->claim);
+		return;
+	}
 	making->has_thread = pthread_create(&making->thread, NULL, work, making) == 0;
 	if (!making->has_thread)
 		work(making);
@@ -262,5 +276,6 @@ void base_making_free(struct base_making *making)
 	cache_entry_free(making->disk);
 	cache_entry_free(making->file);
 	cleanup_close_fn(&making->reader);
+	cache_claim_release(&making->claim);
 	free(making);
 }

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#include "cache/cache.h"
+#include "cache/claim.h"
 #include "support/digest.h"
 #include "support/error.h"
 #include "support/report.h"
@@ -27,6 +27,8 @@ struct base_slot {
 	const struct cache *cache;
 	struct base_id id;
 	int disk; /* what base_cache_find gave; -1: it is to be made */
+	/* The right to make it, which its making takes over; NULL: none. */
+	struct cache_claim *claim;
 };
 
 enum base_check {
@@ -48,11 +50,11 @@ int base_cache_find(const struct cache *cache, const struct base_id *id, enum ba
 struct base_making;
 
 /*
- * Starts one, with a file of the length file_size that is all zeros. cache: must live as long.
- * Errors are those of the cache folder.
+ * Starts one, with a file of the length file_size that is all zeros. slot: its cache must live as
+ * long; its claim is released when the disk is in the cache, or cannot be any more. Errors are
+ * those of the cache folder.
  */
-int base_making_start(const struct cache *cache, const struct base_id *id, struct base_making **out,
-	struct error *err);
+int base_making_start(const struct base_slot *slot, struct base_making **out, struct error *err);
 
 /* The disk for whoever reads it, opened for reading only. Belongs to the making. */
 int base_making_disk(const struct base_making *making);
@@ -60,7 +62,9 @@ int base_making_disk(const struct base_making *making);
 /*
  * Writes the disk and has the tree's files read from it afterwards (disk_options.home). The tree is
  * that of the base, frozen, and may have names with DENTRY_SCAFFOLD besides. *size: of the file
- * system. Fails as disk_assemble does; the tree is of no use then.
+ * system. Fails as disk_assemble does: the tree's files are read from where they were then, and
+ * where it is an ERROR_OUTPUT the disk can be made elsewhere. A disk that is whole, and of which
+ * only the tree cannot be kept, is no failure before base_making_finish.
  */
 int base_making_assemble(
 	struct base_making *making, struct tree *tree, uint64_t *size, struct error *err);

@@ -46,22 +46,6 @@ struct digest base_key(const struct base_id *id)
 	return hasher_finish(hasher);
 }
 
-bool base_boot_key(const struct base_record *record, struct digest *key)
-{
-	struct error ignored;
-	cleanup_buffer struct buffer boot = {0};
-	cleanup_close int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || file_read_all(fd, 256, &boot, "boot_id", &ignored) < 0 || boot.len == 0)
-		return false;
-	cleanup_hasher struct hasher *hasher = hasher_new();
-	uint64_t ino = htole64(record->identity.ino);
-	hasher_add(hasher, record->disk.bytes, sizeof(record->disk.bytes));
-	hasher_add(hasher, &ino, sizeof(ino));
-	hasher_add(hasher, boot.data, boot.len);
-	*key = hasher_finish(hasher);
-	return true;
-}
-
 int base_identity_read(int disk, struct base_identity *out, struct error *err)
 {
 	struct statx st;

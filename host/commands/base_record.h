@@ -12,8 +12,6 @@
 
 #define BASE_KIND_DISK "disk"
 #define BASE_KIND_TREE "tree"
-/* Empty files: this disk was seen to be whole since the machine was started. */
-#define BASE_KIND_BOOT "boot"
 
 /* Where the tree begins. */
 #define BASE_TREE_OFFSET 4096u
@@ -36,10 +34,6 @@ struct base_record {
 };
 
 struct digest base_key(const struct base_id *id);
-
-/* What the marker of BASE_KIND_BOOT is found by. Returns false where no boot is told from another.
- */
-bool base_boot_key(const struct base_record *record, struct digest *key);
 
 int base_identity_read(int disk, struct base_identity *out, struct error *err);
 bool base_identity_equal(const struct base_identity *a, const struct base_identity *b);

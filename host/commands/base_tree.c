@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 
+#include "commands/layer_feed.h"
 #include "layer/layer.h"
 #include "support/memory.h"
+#include "tree/forward.h"
 
 struct base_layer {
 	struct digest diff_id;
@@ -45,18 +47,34 @@ static int layer_source(const struct image_layer *layer, const char *name,
 	return 0;
 }
 
+static int apply_streamed(
+	struct image *image, size_t index, const char *name, struct tree *tree, struct error *err)
+{
+	struct feed *feed = layer_feed_new(image, index);
+	int r = layer_apply_feed(tree, feed, source_forward(feed, name), name, err);
+	if (r == 0)
+		layer_feed_settle(feed, &image->layers[index]);
+	return r;
+}
+
+static int apply(const struct image_layer *layer, const char *name, struct base_layers *known,
+	struct tree *tree, struct error *err)
+{
+	struct source *tar;
+	int r = layer_source(layer, name, known, &tar, err);
+	return r < 0 ? r : layer_apply(tree, tar, layer->tar_size, name, err);
+}
+
 int base_tree_merge(
-	const struct image *image, struct tree *tree, struct base_layers *known, struct error *err)
+	struct image *image, struct tree *tree, struct base_layers *known, struct error *err)
 {
 	for (size_t i = 0; i < image->layer_count; i++) {
 		const struct image_layer *layer = &image->layers[i];
-		struct source *tar;
 		char text[DIGEST_TEXT_SIZE];
 		digest_text(&layer->diff_id, text);
 		const char *name = image->from_rootfs ? "the root file system" : text;
-		int r = layer_source(layer, name, known, &tar, err);
-		if (r == 0)
-			r = layer_apply(tree, tar, layer->tar_size, name, err);
+		int r = layer->is_streamed ? apply_streamed(image, i, name, tree, err)
+					   : apply(layer, name, known, tree, err);
 		if (r < 0)
 			return image->from_rootfs ? r : error_wrap(err, r, "layer %zu", i + 1);
 	}

@@ -23,10 +23,11 @@ void base_layers_free(struct base_layers *layers);
 
 /*
  * Applies the image's layers to the tree's current state, lowest first. The image may be freed
- * afterwards: the tree has descriptors of its own. known: of this tree, extended, and the image is
- * verified; or NULL.
+ * afterwards: the tree has descriptors of its own. Layers that are streamed are verified by it, and
+ * what it finds out is put into the image; their files are read as tree/forward.h has it. known: of
+ * this tree, extended, and the image is verified; or NULL.
  */
 int base_tree_merge(
-	const struct image *image, struct tree *tree, struct base_layers *known, struct error *err);
+	struct image *image, struct tree *tree, struct base_layers *known, struct error *err);
 
 #endif

@@ -3,17 +3,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "commands/cache_note.h"
 #include "disk/disk.h"
 #include "hostdir/hostdigest.h"
 #include "hostdir/hostdir.h"
 #include "support/fileio.h"
 #include "support/memory.h"
+#include "vm/vm.h"
 
 #define KEPT_MAX 16 /* disks in the cache folder */
 
 /* Changes with what bind_disk_open writes for the same folder. */
-#define VERSION "layervm bind disk 2"
+#define VERSION "layervm bind disk 3"
 
 /* All that the disk follows from. */
 static int make_key(const char *folder, struct digest *key, struct error *err)
@@ -32,13 +35,17 @@ static int make_key(const char *folder, struct digest *key, struct error *err)
 	return 0;
 }
 
+/* The file is as long as a guest takes its disks for (VM_DISK_SIZE), whatever is in it. */
 static int make_disk(const char *folder, int fd, struct report *report, struct error *err)
 {
 	const struct hostdir_options hostdir_options = {.keep_dirlinks = true, .report = report};
-	const struct disk_options disk_options = {.room = BIND_DISK_ROOM};
+	const struct disk_options disk_options = {
+		.room = BIND_DISK_ROOM, .file_size = VM_DISK_SIZE};
 	cleanup_tree struct tree *tree = tree_new();
 	uint64_t size;
 	int r = hostdir_copy_in(tree, folder, &hostdir_options, err);
+	if (r == 0 && ftruncate(fd, VM_DISK_SIZE) < 0)
+		r = error_set_errno(err, ERROR_OUTPUT, "a disk cannot be made");
 	return r < 0 ? r : disk_assemble(tree, fd, &disk_options, &size, err);
 }
 
@@ -63,8 +70,7 @@ static int make_kept(const struct cache *cache, const char *folder, const struct
 		r = cache_publish(entry, key, err);
 	if (r == 0)
 		r = cache_trim(cache, BIND_DISK_KIND, KEPT_MAX, err);
-	if (r < 0)
-		report_note(report, "cache: %s", err->message);
+	(void)cache_note(report, r, err);
 	int fd = fcntl(cache_entry_fd(entry), F_DUPFD_CLOEXEC, 3);
 	return fd >= 0 ? fd : error_set_errno(err, ERROR_INTERNAL, "cannot copy a descriptor");
 }
@@ -89,7 +95,7 @@ static int open_disk(const struct cache *cache, const char *folder, struct repor
 	report_stage(report, "mount", "%s, as a disk", folder);
 	int made = make_kept(cache, folder, &key, report, err);
 	if (made < 0 && err->kind == ERROR_OUTPUT) {
-		report_note(report, "cache: %s", err->message);
+		(void)cache_note(report, made, err);
 		made = make_unkept(folder, report, err);
 	}
 	if (made < 0)

@@ -19,7 +19,8 @@
 #define BIND_DISK_ROOM (UINT64_C(1) << 30)
 
 /*
- * Gives an ext4 disk with what is in a folder: *fd, opened for reading, the caller's. All is owned
+ * Gives an ext4 disk with what is in a folder: *fd, opened for reading, the caller's; a file of
+ * VM_DISK_SIZE, however much the file system takes of it. All is owned
  * by 0:0; modes, times, hard links, symlinks and extended attributes are kept (hostdir.h). Fails
  * with ERROR_INPUT for what cannot be read, ERROR_LIMIT for what does not fit, ERROR_OUTPUT.
  */

@@ -67,8 +67,8 @@ static int derive_tag(const struct image *base, const struct image_write_options
 	return 0;
 }
 
-static int write_archive(const struct build_options *options, int layer_fd, int output,
-	struct build_result *result, struct error *err)
+static int write_archive(const struct build_options *options, int layer_fd,
+	struct image_writer *writer, struct build_result *result, struct error *err)
 {
 	const struct build_spec *spec = options->spec;
 	cleanup_free char *created_by = history_line(options);
@@ -83,7 +83,6 @@ static int write_archive(const struct build_options *options, int layer_fd, int 
 		.created = spec->created,
 		.config = spec->config,
 		.layer = &layer,
-		.compression = options->compression,
 	};
 	char derived[DIGEST_TEXT_SIZE];
 	int r = derive_tag(result->base, &write_options, derived, err);
@@ -92,7 +91,7 @@ static int write_archive(const struct build_options *options, int layer_fd, int 
 	result->tags = build_tags(options, derived);
 	write_options.tags = (const char *const *)result->tags;
 	report_stage(options->report, "write", "%s", options->output);
-	return image_write(output, result->base, &write_options, &result->written, err);
+	return image_writer_finish(writer, result->base, &write_options, &result->written, err);
 }
 
 /* Gives the archive its name, and then the file with its ID, which holds it by then. */
@@ -116,15 +115,18 @@ int build_run(const struct build_options *options, struct build_result *result, 
 {
 	cleanup_output struct output *output = NULL;
 	cleanup_output struct output *iidfile = NULL;
+	cleanup_image_writer struct image_writer *writer = NULL;
 	cleanup_close int layer_fd = -1;
 	int r = options->output == NULL ? 0 : output_open(options->output, &output, err);
 	if (r == 0 && options->iidfile != NULL)
 		r = output_open(options->iidfile, &iidfile, err);
+	if (r == 0 && output != NULL)
+		r = image_writer_new(output_fd(output), options->compression, &writer, err);
 	if (r == 0)
-		r = build_layer(options, result, &layer_fd, err);
+		r = build_layer(options, writer, result, &layer_fd, err);
 	if (r < 0 || output == NULL)
 		return r;
-	r = write_archive(options, layer_fd, output_fd(output), result, err);
+	r = write_archive(options, layer_fd, writer, result, err);
 	if (r == 0)
 		r = interrupt_check(err);
 	return r < 0 ? r : commit(options, result, output, iidfile, err);

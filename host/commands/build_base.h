@@ -22,13 +22,15 @@ struct build_base {
 	struct image *image;       /* somebody else's, who frees it later */
 	const struct cache *cache; /* likewise; NULL: none is used */
 	struct report *report;
-	bool is_known;     /* by its file: its bytes need not be read */
-	bool has_id;       /* id stands; without it there is nothing in the cache */
-	struct base_id id; /* room, file_size: the caller's */
-	struct tree *tree; /* until build_base_tree gives it away */
-	int disk;          /* of that tree, for reading only; -1: there is none in the cache */
+	enum base_check check; /* BASE_CHECK_BYTES: all is read, though it is known */
+	bool is_known;         /* by its file, or verified: its bytes need not be read */
+	bool has_id;           /* id stands; without it there is nothing in the cache */
+	struct base_id id;     /* room, file_size: the caller's */
+	struct tree *tree;     /* until build_base_tree gives it away */
+	int disk;              /* of that tree, for reading only; -1: there is none in the cache */
+	struct cache_claim claim; /* the right to make that disk */
 };
-#define BUILD_BASE_NONE ((struct build_base){.disk = -1})
+#define BUILD_BASE_NONE ((struct build_base){.disk = -1, .claim = CACHE_CLAIM_NONE})
 
 /*
  * Looks the image, which was loaded with `later`, up in the cache, and its disk. Where the disk is
@@ -37,6 +39,12 @@ struct build_base {
  * interrupt is.
  */
 int build_base_find(struct build_base *base, uint64_t room, uint64_t file_size, struct error *err);
+
+/*
+ * Before a disk that is not in the cache is made there: where another run makes it already, waits
+ * for it, and looks up once more what it may have found out and left.
+ */
+int build_base_claim(struct build_base *base, struct error *err);
 
 /*
  * The base's tree, which the caller frees: the one from the cache, or merged from the layers, whose
@@ -55,6 +63,7 @@ static inline void build_base_close(struct build_base *base)
 {
 	tree_free(base->tree);
 	cleanup_close_fn(&base->disk);
+	cache_claim_release(&base->claim);
 }
 #define cleanup_build_base __attribute__((cleanup(build_base_close)))
 

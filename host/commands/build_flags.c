@@ -50,6 +50,14 @@ static int take_no_cache(struct build_flags *flags, const char *value, struct er
 	return 0;
 }
 
+static int take_verify(struct build_flags *flags, const char *value, struct error *err)
+{
+	(void)value;
+	(void)err;
+	flags->options->verify = true;
+	return 0;
+}
+
 static int take_keep(struct build_flags *flags, const char *value, struct error *err)
 {
 	return take_text(&flags->options->keep, value, err);
@@ -310,7 +318,7 @@ const struct flag build_flag_table[] = {
 		"MiB, or with M or G after it; else 512 (buildVMMemorySize)"),
 	SPEC("disk-size", '\0', "SIZE", take_disk_size,
 		"room for what the script writes: MiB, or with M, G or T; else 1024 (diskSize)"),
-	RUN("cpus", '\0', "N|host", take_cpus, "else 1"),
+	RUN("cpus", '\0', "N|host", take_cpus, "else host with KVM, 1 with TCG"),
 	RUN("accel", '\0', "auto|kvm|tcg", take_accel, "else auto: KVM where it works"),
 	RUN("reader", '\0', "own|guestfs", take_reader,
 		"what reads the guest's disk back: layervm, confined, or libguestfs's appliance; "
@@ -322,6 +330,8 @@ const struct flag build_flag_table[] = {
 
 	RUN("no-cache", '\0', NULL, take_no_cache,
 		"take nothing from the user's cache, and put nothing there: the script is run"),
+	RUN("verify", '\0', NULL, take_verify,
+		"check all digests, though the base is known to have them"),
 
 	HEADING("What the guest gets besides"),
 	RUN_FLAGS(EXTRA),

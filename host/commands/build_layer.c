@@ -8,6 +8,7 @@
 #include "commands/build_step.h"
 #include "commands/disk_base.h"
 #include "commands/guest_run.h"
+#include "commands/kept_archive.h"
 #include "commands/session_job.h"
 #include "commands/step_key.h"
 #include "guestfs/vm_disk.h"
@@ -19,14 +20,22 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-static int open_base(const struct build_options *options, struct image **base, struct error *err)
+static enum base_check base_check(const struct build_options *options)
 {
+	return options->verify ? BASE_CHECK_BYTES : BASE_CHECK_IDENTITY;
+}
+
+/* cache: NULL: none. */
+static int open_base(const struct build_options *options, const struct cache *cache,
+	struct image **base, struct error *err)
+{
+	struct kept_archive kept;
 	const struct build_spec *spec = options->spec;
 	if (spec->from_image == NULL) {
 		*base = image_scratch();
 		return 0;
 	}
-	const struct image_options image_options = {
+	struct image_options image_options = {
 		.name = spec->from_image_name,
 		.tag = spec->from_image_tag,
 		.architecture = spec->architecture,
@@ -37,7 +46,13 @@ static int open_base(const struct build_options *options, struct image **base, s
 	report_stage(options->report, "read", "%s", spec->from_image);
 	if (strcmp(spec->from_image, "-") != 0 && is_vm_disk(spec->from_image))
 		return disk_base_open(spec->from_image, &image_options, base, err);
-	return image_open(spec->from_image, &image_options, base, err);
+	if (cache == NULL)
+		return image_open(spec->from_image, &image_options, base, err);
+	kept_archive_init(&kept, cache, options->report, base_check(options));
+	image_options.keep = &kept.keep;
+	int r = image_open(spec->from_image, &image_options, base, err);
+	kept_archive_close(&kept);
+	return r;
 }
 
 static bool has_copies(const struct build_options *options)
@@ -116,25 +131,49 @@ static void report_verify(struct report *report, const struct image *base)
 		base->layer_count == 1 ? "" : "s");
 }
 
-static int run_job(struct guest_run *guest, struct tree *tree, const struct vm_job *job,
+/* A guest with what it must not outlive. Must not be moved. */
+struct guest {
+	struct build_base *base;
+	struct guest_run_options options;
+	struct base_slot slot;
+	struct guest_run run;
+	struct image_writer *writer; /* what is verified goes there beside the guest; or NULL */
+};
+
+static void guest_close(struct guest *guest)
+{
+	guest_run_close(&guest->run);
+}
+
+/* Lets the base's layers, which are known to be right, go out beside what follows. */
+static void start_writer(
+	struct image_writer *writer, const struct image *base, struct report *report)
+{
+	if (writer != NULL)
+		image_writer_start(writer, base, report);
+}
+
+static int run_job(struct guest *guest, struct tree *tree, const struct vm_job *job,
 	const char *what, struct build_result *result, struct error *err)
 {
-	int r = guest_run_assemble(guest, tree, err);
+	struct report *report = guest->options.report;
+	int r = guest_run_assemble(&guest->run, tree, err);
 	/* Nothing runs on layers that are not what they are said to be. */
 	if (r == 0 && !result->base_known && result->base->layer_count != 0) {
-		report_verify(guest->options->report, result->base);
-		r = image_verify(result->base, err);
+		report_verify(report, result->base);
+		r = build_base_verify(guest->base, err);
 	}
 	if (r < 0)
 		return r;
-	guest_run_publish(guest);
+	guest_run_publish(&guest->run);
+	start_writer(guest->writer, result->base, report);
 	result->guest_ran = true;
-	return guest_run_boot(guest, job, what, &result->outcome, err);
+	return guest_run_boot(&guest->run, job, what, &result->outcome, err);
 }
 
 /* The spec's script; where it fails and that was asked for, a shell after it. */
-static int run_script(const struct build_options *options, struct tree *tree,
-	struct guest_run *guest, struct build_result *result, struct error *err)
+static int run_script(const struct build_options *options, struct tree *tree, struct guest *guest,
+	struct build_result *result, struct error *err)
 {
 	const struct build_spec *spec = options->spec;
 	const struct session_options shell_options = {.terminal = options->terminal};
@@ -157,8 +196,8 @@ static int run_script(const struct build_options *options, struct tree *tree,
 }
 
 /* A command that fails makes no layer; of a shell, the last command's status says nothing. */
-static int run_session(const struct build_options *options, struct tree *tree,
-	struct guest_run *guest, struct build_result *result, struct error *err)
+static int run_session(const struct build_options *options, struct tree *tree, struct guest *guest,
+	struct build_result *result, struct error *err)
 {
 	const struct session_options *session = options->session;
 	json_object *config = options->spec->config;
@@ -178,9 +217,9 @@ static int run_session(const struct build_options *options, struct tree *tree,
 }
 
 /* Runs the script or the session, and writes what it changed. */
-static int run_guest(const struct build_options *options, struct tree *tree,
-	struct guest_run *guest, int layer_fd, const struct layer_options *layer_options,
-	struct build_result *result, struct error *err)
+static int run_guest(const struct build_options *options, struct tree *tree, struct guest *guest,
+	int layer_fd, const struct layer_options *layer_options, struct build_result *result,
+	struct error *err)
 {
 	const struct session_options *session = options->session;
 	cleanup_close int list_fd = -1;
@@ -197,7 +236,7 @@ static int run_guest(const struct build_options *options, struct tree *tree,
 		.layer = layer_fd, .layer_options = layer_options, .list = list_fd};
 	report_stage(options->report, "diff", "what %s changed",
 		session != NULL ? session_name(session) : "the script");
-	r = guest_run_diff(guest, tree, &wanted, &result->changes, &result->layer, err);
+	r = guest_run_diff(&guest->run, tree, &wanted, &result->changes, &result->layer, err);
 	return r < 0 || list_fd < 0 ? r : session_show_list(list_fd, options->report, err);
 }
 
@@ -223,14 +262,15 @@ static int find_base(const struct build_options *options, struct build_result *r
 	struct cache **cache, struct build_base *base, struct error *err)
 {
 	struct error no_cache;
-	int r = open_base(options, &result->base, err);
-	if (r < 0)
-		return r;
 	if (!options->no_cache && cache_open(cache, &no_cache) < 0)
 		report_note(options->report, "nothing is cached: %s", no_cache.message);
+	int r = open_base(options, *cache, &result->base, err);
+	if (r < 0)
+		return r;
 	base->image = result->base;
 	base->cache = *cache;
 	base->report = options->report;
+	base->check = base_check(options);
 	r = build_base_find(base, 0, 0, err);
 	result->base_known = base->is_known;
 	return r;
@@ -285,22 +325,11 @@ static int pack(struct tree *tree, const struct layer_options *layer_options,
 	return r;
 }
 
-/* A guest with what it must not outlive. Must not be moved. */
-struct guest {
-	struct guest_run_options options;
-	struct base_slot slot;
-	struct guest_run run;
-};
-
-static void guest_close(struct guest *guest)
-{
-	guest_run_close(&guest->run);
-}
-
 static void guest_fill(
-	struct guest *guest, const struct build_options *options, const struct build_base *base)
+	struct guest *guest, const struct build_options *options, struct build_base *base)
 {
 	const struct build_spec *spec = options->spec;
+	guest->base = base;
 	guest->options = (struct guest_run_options){
 		.report = options->report,
 		.accel = options->accel,
@@ -314,7 +343,8 @@ static void guest_fill(
 		.no_cache = options->no_cache,
 		.keep = options->keep,
 	};
-	guest->slot = (struct base_slot){.cache = base->cache, .id = base->id, .disk = base->disk};
+	guest->slot = (struct base_slot){
+		.cache = base->cache, .id = base->id, .disk = base->disk, .claim = &base->claim};
 	guest->options.base = takes_base_disk(options, base) ? &guest->slot : NULL;
 	guest->run.options = &guest->options;
 }
@@ -326,22 +356,26 @@ static int make_layer(const struct build_options *options, struct build_base *ba
 	struct tree **tree, int *layer_fd, struct error *err)
 {
 	bool has_guest = options->spec->run_as_root != NULL || options->session != NULL;
+	int r = has_guest && takes_base_disk(options, base) ? build_base_claim(base, err) : 0;
+	if (r < 0)
+		return r;
+	result->base_known = base->is_known;
 	guest_fill(guest, options, base);
 	if (has_guest && options->output != NULL) {
 		*layer_fd = file_temporary(err);
 		if (*layer_fd < 0)
 			return *layer_fd;
 	}
-	int r = has_guest ? guest_run_start(&guest->run, err) : 0;
+	r = has_guest ? guest_run_start(&guest->run, err) : 0;
 	if (r == 0)
 		r = prepare_tree(options, base, &guest->options, tree, err);
 	if (r < 0 || !has_guest)
 		return r;
-	return run_guest(options, *tree, &guest->run, *layer_fd, layer_options, result, err);
+	return run_guest(options, *tree, guest, *layer_fd, layer_options, result, err);
 }
 
-int build_layer(const struct build_options *options, struct build_result *result, int *layer,
-	struct error *err)
+int build_layer(const struct build_options *options, struct image_writer *writer,
+	struct build_result *result, int *layer, struct error *err)
 {
 	const struct build_spec *spec = options->spec;
 	const struct layer_options layer_options = {
@@ -352,7 +386,8 @@ int build_layer(const struct build_options *options, struct build_result *result
 	cleanup_cache struct cache *cache = NULL;
 	cleanup_build_base struct build_base base = BUILD_BASE_NONE;
 	struct build_step step = {.options = options};
-	__attribute__((cleanup(guest_close))) struct guest guest = {.run = GUEST_RUN_NONE};
+	__attribute__((cleanup(guest_close))) struct guest guest = {
+		.run = GUEST_RUN_NONE, .writer = writer};
 	cleanup_tree struct tree *tree = NULL;
 	cleanup_close int layer_fd = -1;
 	*layer = -1;
@@ -364,6 +399,8 @@ int build_layer(const struct build_options *options, struct build_result *result
 		r = build_base_find(&base, spec->disk_size * MIB, VM_DISK_SIZE, err);
 	if (r < 0)
 		return r;
+	if (base.is_known && !result->cached)
+		start_writer(writer, result->base, options->report);
 	if (!result->cached)
 		r = make_layer(
 			options, &base, &guest, &layer_options, result, &tree, &layer_fd, err);

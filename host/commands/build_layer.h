@@ -11,10 +11,11 @@
 
 /*
  * Makes the layer in an unnamed file. *layer: its descriptor, which the caller closes; -1 where
- * options->output is NULL: the changes of the session are counted, and gone. Fills the result's
- * base, guest_ran, outcome, changes and layer as far as it came.
+ * options->output is NULL: the changes of the session are counted, and gone. writer: the archive,
+ * or NULL with it; it is started as soon as the base's bytes are known to be right. Fills the
+ * result's base, guest_ran, outcome, changes and layer as far as it came.
  */
-int build_layer(const struct build_options *options, struct build_result *result, int *layer,
-	struct error *err);
+int build_layer(const struct build_options *options, struct image_writer *writer,
+	struct build_result *result, int *layer, struct error *err);
 
 #endif

@@ -182,7 +182,6 @@ struct build_options *build_options_new(void)
 {
 	struct build_options *options = xcalloc(1, sizeof(*options));
 	options->spec = spec_new();
-	options->cpus = 1;
 	options->log_limit = LOG_LIMIT_DEFAULT;
 	return options;
 }

@@ -39,9 +39,10 @@ struct build_options {
 	char *metadata_file; /* NULL: none */
 	bool timings;        /* a line a stage in the end: where the time went */
 	bool no_cache;       /* nothing is taken from the user's cache or put there */
+	bool verify;         /* what is taken from there is read and compared with its digests */
 	char *keep;          /* folder that the guest's disks are left in; NULL: not left */
 	unsigned timeout;    /* seconds for the guest's run; 0: none */
-	unsigned cpus;       /* of the guest */
+	unsigned cpus;       /* of the guest; 0: vm_default_cpus */
 	uint64_t log_limit;  /* bytes of the script's output; 0: no limit */
 	enum vm_accel accel;
 	enum guest_reader reader;

@@ -1,16 +1,13 @@
 #include "commands/build_step.h"
 
+#include "commands/cache_note.h"
 #include "commands/step_cache.h"
 #include "commands/step_key.h"
 #include "support/report.h"
 
-/* Errors but an interrupt are told, and are none. */
 static int tell(const struct build_step *step, int r, struct error *err)
 {
-	if (r >= 0 || err->kind == ERROR_INTERRUPTED)
-		return r;
-	report_note(step->options->report, "cache: %s", err->message);
-	return 0;
+	return cache_note(step->options->report, r, err);
 }
 
 int build_step_find(

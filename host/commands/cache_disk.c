@@ -5,9 +5,11 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "disk/disk.h"
 #include "support/memory.h"
+#include "vm/vm.h"
 
 #define KIND CACHE_KEPT_KIND
 
@@ -23,6 +25,12 @@
 #define AT_STATE 0x3a
 #define AT_LAST_ORPHAN 0xe8
 #define AT_ERROR_COUNT 0x194
+
+/*
+ * What a guest makes of its disk may not be larger than what it was given, by far: its size bounds
+ * what the next one writes. Inodes, and what the kernel keeps back, come on top of the room.
+ */
+#define BLOCKS_MAX ((CACHE_DISK_ROOM + CACHE_DISK_ROOM / 8) / DISK_BLOCK_SIZE)
 
 #define MAGIC 0xef53
 #define STATE_CLEAN 1 /* unmounted cleanly, no errors, no orphans; cleared while it is mounted */
@@ -50,7 +58,7 @@ static bool is_clean(int fd)
 		pread(fd, super, sizeof(super), SUPER_OFFSET) != (ssize_t)sizeof(super))
 		return false;
 	return get_u16(super, AT_MAGIC) == MAGIC && get_u32(super, AT_LOG_BLOCK_SIZE) == 2 &&
-	       (off_t)get_u32(super, AT_BLOCKS) * DISK_BLOCK_SIZE == st.st_size &&
+	       st.st_size == (off_t)VM_DISK_SIZE && get_u32(super, AT_BLOCKS) <= BLOCKS_MAX &&
 	       get_u16(super, AT_STATE) == STATE_CLEAN && get_u32(super, AT_LAST_ORPHAN) == 0 &&
 	       get_u32(super, AT_ERROR_COUNT) == 0;
 }
@@ -58,11 +66,13 @@ static bool is_clean(int fd)
 /* An empty disk under the ID's key, unless there is one by now. */
 static int make_disk(const struct cache *cache, const struct digest *key, struct error *err)
 {
-	const struct disk_options options = {.room = CACHE_DISK_ROOM};
+	const struct disk_options options = {.room = CACHE_DISK_ROOM, .file_size = VM_DISK_SIZE};
 	cleanup_cache_entry struct cache_entry *entry = NULL;
 	cleanup_tree struct tree *tree = tree_new();
 	uint64_t size;
 	int r = cache_start(cache, KIND, &entry, err);
+	if (r == 0 && ftruncate(cache_entry_fd(entry), VM_DISK_SIZE) < 0)
+		r = error_set_errno(err, ERROR_OUTPUT, "the disk of a cache cannot be made");
 	if (r == 0)
 		r = disk_assemble(tree, cache_entry_fd(entry), &options, &size, err);
 	return r < 0 ? r : cache_publish(entry, key, err);

@@ -13,9 +13,10 @@
 
 /*
  * Gives the disk of an ID, locked: *fd, opened for reading and writing, the caller's; the lock
- * goes with it. Where another run has the disk, a note says so and the call waits. A disk that
- * was not left clean is replaced by an empty one, with a warning: it is a cache.
- * Fails with ERROR_OUTPUT, and with ERROR_INTERRUPTED.
+ * goes with it. The file is VM_DISK_SIZE long, however much the file system takes of it. Where
+ * another run has the disk, a note says so and the call waits. A disk that was not left clean is
+ * replaced by an empty one, with a warning: it is a cache. Fails with ERROR_OUTPUT, and with
+ * ERROR_INTERRUPTED.
  */
 int cache_disk_open(const struct cache *cache, const char *id, struct report *report, int *fd,
 	struct error *err);

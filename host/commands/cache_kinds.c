@@ -8,6 +8,8 @@
 #include "cache/cache.h"
 #include "commands/base_record.h"
 #include "commands/bind_disk.h"
+#include "commands/boot_mark.h"
+#include "commands/kept_archive.h"
 #include "commands/known_image.h"
 #include "commands/step_cache.h"
 #include "commands/warm_boot.h"
@@ -72,8 +74,9 @@ static int verify_state(int fd, const struct digest *key, struct error *err)
 }
 
 static const struct cache_kind kinds[] = {
+	{KEPT_ARCHIVE_KIND, kept_archive_check, NULL},
 	{BIND_DISK_KIND, NULL, "a folder's disk is found by what was in the folder"},
-	{BASE_KIND_BOOT, NULL, "the entries are empty"},
+	{BOOT_MARK_KIND, NULL, "the entries are empty"},
 	{BASE_KIND_DISK, verify_disk, NULL},
 	{KNOWN_IMAGE_KIND, known_image_check, NULL},
 	{STEP_KIND_LAYER, verify_bytes, NULL},

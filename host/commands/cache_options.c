@@ -5,6 +5,7 @@
 
 #include "cache/list.h"
 #include "commands/flag_values.h"
+#include "commands/run_flags.h"
 #include "spec/json_text.h"
 #include "support/memory.h"
 #include "support/size.h"
@@ -85,6 +86,10 @@ static const struct cache_flag flags[] = {
 	FIELD(WARM, "cpus", '\0', "N|host", take_cpus, cpus, "of the guest; else as for build"),
 	FIELD(WARM, "accel", '\0', "auto|kvm|tcg", field_accel, accel,
 		"else auto: KVM where it works"),
+	FIELD(WARM, "mount", '\0', "type=TYPE,dst=PATH,...", run_flag_mount, extras,
+		"as for build: a guest with such disks, and the disks; may come again"),
+	FIELD(WARM, "network", '\0', "none|user", run_flag_network, extras,
+		"as for build: a guest with a network or without; else without"),
 
 	HEADING("Messages"),
 	FIELD(ANY, "progress", '\0', "auto|plain|tty|json", field_progress, progress,
@@ -180,6 +185,7 @@ void cache_options_free(struct cache_options *options)
 	free(options->kind);
 	free(options->from);
 	image_choice_free(&options->image);
+	extras_spec_free(&options->extras);
 	report_free(options->report);
 	*options = (struct cache_options){0};
 }

@@ -8,6 +8,7 @@
 #include "commands/argv.h"
 #include "commands/flag_fields.h"
 #include "commands/progress.h"
+#include "spec/extras.h"
 #include "vm/vm.h"
 
 enum cache_action {
@@ -49,6 +50,7 @@ struct cache_options {
 	uint32_t memory;    /* MiB */
 	unsigned cpus;
 	enum vm_accel accel;
+	struct guest_extras_spec extras; /* mounts and the network alone */
 };
 
 /* For argv.h and the tests of --help. */

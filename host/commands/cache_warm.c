@@ -5,7 +5,10 @@
 
 #include "commands/build_base.h"
 #include "commands/build_options.h"
+#include "commands/env_list.h"
+#include "commands/guest_extras.h"
 #include "commands/guest_run.h"
+#include "commands/kept_archive.h"
 #include "commands/qemu_program.h"
 #include "commands/warm_boot.h"
 #include "guestfs/vm_disk.h"
@@ -26,24 +29,43 @@ static void settle(struct build_options *build, const struct cache_options *opti
 		build->spec->disk_size = options->disk_size;
 }
 
+/* The disks of mounts, and the network; what is made for them in an image goes to an empty one. */
+static int add_extras(const struct guest_extras_spec *spec, struct tree *tree,
+	struct report *report, struct guest_extras **extras, struct vm_options *vm_options,
+	struct error *err)
+{
+	char **env = NULL;
+	int r = guest_extras_prepare(spec, tree, report, extras, err);
+	if (r < 0)
+		return r;
+	guest_extras_apply(*extras, vm_options, &env);
+	env_list_free(env);
+	return 0;
+}
+
 static int warm_guest(const struct cache *cache, const struct build_options *build,
-	struct report *report, struct error *err)
+	const struct guest_extras_spec *spec, struct report *report, struct error *err)
 {
 	cleanup_guest_files struct guest_files files = {0};
 	cleanup_warm_boot struct warm_boot warm = WARM_BOOT_NONE;
+	cleanup_tree struct tree *tree = tree_new();
+	cleanup_guest_extras struct guest_extras *extras = NULL;
 	int r = guest_files_find(&files, err);
 	if (r < 0)
 		return r;
-	const struct vm_options vm_options = {
+	struct vm_options vm_options = {
 		.qemu = qemu_program(),
 		.kernel = files.kernel,
 		.initrd = files.initrd,
 		.accel = build->accel,
 		.memory_mib = build->spec->memory_size,
-		.cpus = build->cpus,
+		.cpus = build->cpus != 0 ? build->cpus : vm_default_cpus(build->accel),
 		.disk_fd = -1,
 		.overlay_fd = -1,
 	};
+	r = add_extras(spec, tree, report, &extras, &vm_options, err);
+	if (r < 0)
+		return r;
 	report_stage(report, "guest", "%u MiB, %u CPU%s", vm_options.memory_mib, vm_options.cpus,
 		vm_options.cpus == 1 ? "" : "s");
 	r = warm_boot_open(cache, &vm_options, report, &warm, err);
@@ -56,7 +78,8 @@ static int warm_guest(const struct cache *cache, const struct build_options *bui
 /* Makes the disk of a base that is not in the cache. */
 static int make_base(struct build_base *base, const struct build_options *build, struct error *err)
 {
-	const struct base_slot slot = {.cache = base->cache, .id = base->id, .disk = -1};
+	const struct base_slot slot = {
+		.cache = base->cache, .id = base->id, .disk = -1, .claim = &base->claim};
 	const struct guest_run_options run_options = {
 		.report = base->report, .disk_size = build->spec->disk_size, .base = &slot};
 	cleanup_tree struct tree *tree = NULL;
@@ -79,6 +102,7 @@ static int make_base(struct build_base *base, const struct build_options *build,
 static int warm_base(const struct cache *cache, const struct cache_options *options,
 	const struct build_options *build, struct error *err)
 {
+	struct kept_archive kept;
 	const struct image_options image_options = {
 		.name = options->image.name,
 		.tag = options->image.tag,
@@ -86,6 +110,7 @@ static int warm_base(const struct cache *cache, const struct cache_options *opti
 		.variant = options->image.variant,
 		.report = options->report,
 		.later = true,
+		.keep = &kept.keep,
 	};
 	cleanup_image struct image *image = NULL;
 	cleanup_build_base struct build_base base = BUILD_BASE_NONE;
@@ -94,7 +119,9 @@ static int warm_base(const struct cache *cache, const struct cache_options *opti
 			"%s: is the disk of a virtual machine, and nothing is cached of one",
 			options->from);
 	report_stage(options->report, "read", "%s", options->from);
+	kept_archive_init(&kept, cache, options->report, BASE_CHECK_IDENTITY);
 	int r = image_open(options->from, &image_options, &image, err);
+	kept_archive_close(&kept);
 	if (r < 0)
 		return r;
 	base.image = image;
@@ -107,6 +134,8 @@ static int warm_base(const struct cache *cache, const struct cache_options *opti
 		r = build_base_verify(&base, err);
 	if (r == 0 && !base.has_id)
 		r = build_base_find(&base, room, VM_DISK_SIZE, err);
+	if (r == 0)
+		r = build_base_claim(&base, err);
 	if (r < 0 || base.disk >= 0)
 		return r;
 	if (!base.has_id)
@@ -121,7 +150,7 @@ int cache_warm(const struct cache *cache, const struct cache_options *options, s
 {
 	cleanup_build_options struct build_options *build = build_options_new();
 	settle(build, options);
-	int r = warm_guest(cache, build, options->report, err);
+	int r = warm_guest(cache, build, &options->extras, options->report, err);
 	if (r == 0 && options->from != NULL)
 		r = warm_base(cache, options, build, err);
 	report_done(options->report);

@@ -19,14 +19,28 @@
 #include "support/memory.h"
 
 #define HASH_CHUNK (1u << 20)
+#define LAYER_NAME "the new layer"
 
-/* What the child tells its parent, in one write to a pipe. */
+/* What the child tells its parent in the end, in one write to a pipe. */
 struct answer {
 	int code;
 	struct error err;
 	struct changes changes;
 	struct layer_info info;
 };
+
+/* Ends of pipes from the child to its parent. */
+struct link {
+	int answer;
+	int progress; /* a byte for every piece of the layer that is in its file */
+};
+
+static void link_close(struct link *link)
+{
+	cleanup_close_fn(&link->answer);
+	cleanup_close_fn(&link->progress);
+}
+#define cleanup_link __attribute__((cleanup(link_close)))
 
 /*
  * All that reading, comparing and sorting (glibc's qsort asks sysinfo) takes. Nothing here makes a
@@ -48,9 +62,10 @@ static const int calls[] = {
 };
 
 /* Leaves the calls that the work takes, and no file to write to but these. */
-static int filter_calls(const struct confined_diff *what, int answer, struct error *err)
+static int filter_calls(
+	const struct confined_diff *what, const struct link *to_parent, struct error *err)
 {
-	const int writable[] = {what->layer, what->list, answer};
+	const int writable[] = {what->layer, what->list, to_parent->answer, to_parent->progress};
 	const struct confinement allowed = {
 		.calls = calls,
 		.call_count = sizeof(calls) / sizeof(calls[0]),
@@ -58,8 +73,6 @@ static int filter_calls(const struct confined_diff *what, int answer, struct err
 		.writable_count = sizeof(writable) / sizeof(writable[0]),
 		.memory = true,
 	};
-	/* libcrypto reads its configuration at the first use, which the filter would end. */
-	digest_of("", 0);
 	return confine_calls(&allowed, err);
 }
 
@@ -77,40 +90,75 @@ static int write_list(struct tree *tree, int fd, struct error *err)
 	return r < 0 ? r : file_write(fd, text, len, name, err);
 }
 
-int confined_diff_write(struct tree *tree, const struct confined_diff *what,
-	struct changes *changes, struct layer_info *info, struct error *err)
+/* A layer that the parent reads while it is written. */
+struct told_sink {
+	struct layer_sink base;
+	int layer, progress;
+};
+
+static int write_told(struct layer_sink *base, const void *data, size_t len, struct error *err)
+{
+	struct told_sink *sink = (struct told_sink *)base;
+	int r = file_write(sink->layer, data, len, LAYER_NAME, err);
+	return r < 0 ? r : file_write(sink->progress, "", 1, "the pipe to the parent", err);
+}
+
+/* How the layer is written. to_parent: NULL where there is no child. */
+static int write_layer(struct tree *tree, const struct confined_diff *what,
+	const struct link *to_parent, struct layer_info *info, struct error *err)
+{
+	if (to_parent == NULL)
+		return layer_write(tree, what->layer, what->layer_options, info, err);
+	struct told_sink sink = {.base = {.write = write_told},
+		.layer = what->layer,
+		.progress = to_parent->progress};
+	return layer_write_to(tree, &sink.base, what->layer_options, info, err);
+}
+
+static int write_changes(struct tree *tree, const struct confined_diff *what,
+	const struct link *to_parent, struct changes *changes, struct layer_info *info,
+	struct error *err)
 {
 	int r = what->settle != NULL ? what->settle(what->context, tree, err) : 0;
 	if (r == 0)
 		r = changes_mark(tree, changes, err);
 	if (r == 0 && what->layer >= 0)
-		r = layer_write(tree, what->layer, what->layer_options, info, err);
+		r = write_layer(tree, what, to_parent, info, err);
 	if (r == 0 && what->list >= 0)
 		r = write_list(tree, what->list, err);
 	return r;
 }
 
-/* Closes all descriptors but those that are read or written here. */
-static int close_others(
-	const struct tree *tree, const struct confined_diff *what, int answer, struct error *err)
+int confined_diff_write(struct tree *tree, const struct confined_diff *what,
+	struct changes *changes, struct layer_info *info, struct error *err)
 {
-	const int own[] = {answer, what->base, what->overlay, what->layer, what->list};
+	return write_changes(tree, what, NULL, changes, info, err);
+}
+
+/* Closes all descriptors but those that are read or written here. */
+static int close_others(const struct tree *tree, const struct confined_diff *what,
+	const struct link *to_parent, struct error *err)
+{
+	const int own[] = {to_parent->answer, to_parent->progress, what->base, what->overlay,
+		what->layer, what->list};
 	cleanup_buffer struct buffer kept = {0};
 	buffer_add(&kept, own, sizeof(own));
 	tree_add_fds(tree, &kept);
 	return confine_files((int *)(void *)kept.data, kept.len / sizeof(own[0]), err);
 }
 
-static int diff(struct tree *tree, const struct confined_diff *what, struct answer *answer)
+static int diff(struct tree *tree, const struct confined_diff *what, const struct link *to_parent,
+	struct answer *answer)
 {
 	struct error *err = &answer->err;
 	int r = disk_reread_own(tree, what->base, what->overlay, err);
-	return r < 0 ? r : confined_diff_write(tree, what, &answer->changes, &answer->info, err);
+	return r < 0 ? r
+		     : write_changes(tree, what, to_parent, &answer->changes, &answer->info, err);
 }
 
 /* What the child does; it does not come back. */
-static void __attribute__((noreturn))
-run_child(struct tree *tree, const struct confined_diff *what, pid_t parent, int to_parent)
+static void __attribute__((noreturn)) run_child(struct tree *tree, const struct confined_diff *what,
+	pid_t parent, const struct link *to_parent)
 {
 	struct answer answer = {0};
 	struct error *err = &answer.err;
@@ -120,38 +168,101 @@ run_child(struct tree *tree, const struct confined_diff *what, pid_t parent, int
 	if (answer.code == 0)
 		answer.code = filter_calls(what, to_parent, err);
 	if (answer.code == 0)
-		answer.code = diff(tree, what, &answer);
-	ssize_t n = write(to_parent, &answer, sizeof(answer));
+		answer.code = diff(tree, what, to_parent, &answer);
+	ssize_t n = write(to_parent->answer, &answer, sizeof(answer));
 	_exit(n == (ssize_t)sizeof(answer) ? 0 : 125);
 }
 
 /*
- * Waits for the child's answer or its end, or a signal to us. Returns 1 where all of the answer
- * came, 0 where the child ended before.
+ * The layer's digest and size as they are in the file, whatever the child says. The file is read
+ * while the child writes to it: it can only add to its end (confine.h), so that what was read
+ * stays as it is.
  */
-static int await(int answer_fd, struct answer *answer, struct error *err)
+struct follower {
+	int layer; /* -1: there is none */
+	struct hasher *hasher;
+	uint8_t *chunk;
+	uint64_t size; /* of what was hashed */
+};
+
+static void follower_open(struct follower *follower, int layer)
 {
+	*follower = (struct follower){
+		.layer = layer, .hasher = hasher_new(), .chunk = xmalloc(HASH_CHUNK)};
+}
+
+static void follower_close(struct follower *follower)
+{
+	hasher_free(follower->hasher);
+	free(follower->chunk);
+}
+#define cleanup_follower __attribute__((cleanup(follower_close)))
+
+/* Hashes all that is in the file by now. */
+static int follow(struct follower *follower, struct error *err)
+{
+	while (follower->layer >= 0) {
+		int r = interrupt_check(err);
+		if (r < 0)
+			return r;
+		ssize_t n =
+			pread(follower->layer, follower->chunk, HASH_CHUNK, (off_t)follower->size);
+		if (n < 0)
+			return error_set_errno(err, ERROR_INTERNAL, "cannot read " LAYER_NAME);
+		if (n == 0)
+			break;
+		hasher_add(follower->hasher, follower->chunk, (size_t)n);
+		follower->size += (uint64_t)n;
+	}
+	return 0;
+}
+
+/* Takes what there is to read from the child. Returns how much; 0 at the end. */
+static ssize_t take(int fd, void *data, size_t size, struct error *err)
+{
+	ssize_t n;
+	do
+		n = read(fd, data, size);
+	while (n < 0 && errno == EINTR);
+	return n >= 0 ? n
+		      : error_set_errno(err, ERROR_INTERNAL,
+				"cannot read from the reader of the guest's disk");
+}
+
+/*
+ * Waits for the child's answer or its end, or a signal to us, and hashes meanwhile what the child
+ * has written. Returns 1 where all of the answer came, 0 where the child ended before.
+ */
+static int await(struct link *from_child, struct follower *follower, struct answer *answer,
+	struct error *err)
+{
+	char bytes[4096];
 	size_t have = 0;
 	while (have < sizeof(*answer)) {
-		struct pollfd fds[] = {{.fd = answer_fd, .events = POLLIN},
+		struct pollfd fds[] = {{.fd = from_child->answer, .events = POLLIN},
+			{.fd = from_child->progress, .events = POLLIN},
 			{.fd = interrupt_fd(), .events = POLLIN}};
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+		if (poll(fds, 3, -1) < 0 && errno != EINTR)
 			return error_set_errno(err, ERROR_INTERNAL,
 				"cannot wait for the reader of the guest's disk");
 		int r = interrupt_check(err);
+		ssize_t n = 1;
+		if (r == 0 && fds[1].revents != 0) {
+			n = take(from_child->progress, bytes, sizeof(bytes), err);
+			r = n < 0 ? (int)n : follow(follower, err);
+			if (n == 0)
+				close(steal_fd(&from_child->progress));
+		}
 		if (r < 0)
 			return r;
 		if (fds[0].revents == 0)
 			continue;
-		ssize_t n = read(answer_fd, (char *)answer + have, sizeof(*answer) - have);
-		if (n < 0 && errno != EINTR)
-			return error_set_errno(err, ERROR_INTERNAL,
-				"cannot read from the reader of the guest's disk");
-		if (n == 0)
-			break;
-		have += n > 0 ? (size_t)n : 0;
+		n = take(from_child->answer, (char *)answer + have, sizeof(*answer) - have, err);
+		if (n <= 0)
+			return (int)n;
+		have += (size_t)n;
 	}
-	return have == sizeof(*answer);
+	return 1;
 }
 
 /*
@@ -169,48 +280,47 @@ static int repeat_error(struct answer *answer, struct error *err)
 	return error_set(err, kind, code, "%s", answer->err.message);
 }
 
-/* The layer's digest and size as they are in the file, whatever the child says. */
-static int hash_layer(int layer_fd, struct layer_info *info, struct error *err)
+static int make_pipe(int *reader, int *writer, struct error *err)
 {
-	cleanup_hasher struct hasher *hasher = hasher_new();
-	cleanup_free uint8_t *chunk = xmalloc(HASH_CHUNK);
-	info->size = 0;
-	for (;;) {
-		int r = interrupt_check(err);
-		if (r < 0)
-			return r;
-		ssize_t n = pread(layer_fd, chunk, HASH_CHUNK, (off_t)info->size);
-		if (n < 0)
-			return error_set_errno(err, ERROR_INTERNAL, "cannot read the new layer");
-		if (n == 0)
-			break;
-		hasher_add(hasher, chunk, (size_t)n);
-		info->size += (uint64_t)n;
-	}
-	info->diff_id = hasher_finish(hasher);
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_set_errno(err, ERROR_INTERNAL, "cannot make a pipe");
+	*reader = ends[0];
+	*writer = ends[1];
 	return 0;
+}
+
+/* Returns the child's process ID. */
+static pid_t start_child(struct tree *tree, const struct confined_diff *what,
+	struct link *from_child, struct error *err)
+{
+	cleanup_link struct link to_parent = {-1, -1};
+	int r = make_pipe(&from_child->answer, &to_parent.answer, err);
+	if (r == 0)
+		r = make_pipe(&from_child->progress, &to_parent.progress, err);
+	if (r < 0)
+		return r;
+	pid_t parent = getpid();
+	pid_t child = fork();
+	if (child < 0)
+		return error_set_errno(err, ERROR_INTERNAL, "cannot start the reader of the disk");
+	if (child == 0)
+		run_child(tree, what, parent, &to_parent);
+	return child;
 }
 
 int confined_diff(struct tree *tree, const struct confined_diff *what, struct changes *changes,
 	struct layer_info *info, struct error *err)
 {
-	int ends[2];
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return error_set_errno(err, ERROR_INTERNAL, "cannot make a pipe");
-	cleanup_close int from_child = ends[0];
-	pid_t parent = getpid();
-	pid_t child = fork();
-	if (child < 0) {
-		close(ends[1]);
-		return error_set_errno(err, ERROR_INTERNAL, "cannot start the reader of the disk");
-	}
-	if (child == 0)
-		run_child(tree, what, parent, ends[1]);
-	close(ends[1]);
-
+	cleanup_link struct link from_child = {-1, -1};
+	cleanup_follower struct follower follower;
 	struct answer answer = {0};
 	int status = 0;
-	int r = await(from_child, &answer, err);
+	follower_open(&follower, what->layer);
+	pid_t child = start_child(tree, what, &from_child, err);
+	if (child < 0)
+		return child;
+	int r = await(&from_child, &follower, &answer, err);
 	if (r < 0)
 		kill(child, SIGKILL);
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
@@ -227,6 +337,11 @@ int confined_diff(struct tree *tree, const struct confined_diff *what, struct ch
 	*changes = answer.changes;
 	if (what->layer < 0)
 		return 0;
+	r = follow(&follower, err);
+	if (r < 0)
+		return r;
 	*info = answer.info;
-	return hash_layer(what->layer, info, err);
+	info->size = follower.size;
+	info->diff_id = hasher_finish(follower.hasher);
+	return 0;
 }

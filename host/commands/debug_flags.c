@@ -83,6 +83,15 @@ static int take_no_cache(void *field, const char *value, struct error *err)
 	return 0;
 }
 
+static int take_verify(void *field, const char *value, struct error *err)
+{
+	struct build_options **build = field;
+	(void)value;
+	(void)err;
+	(*build)->verify = true;
+	return 0;
+}
+
 static int take_accel(void *field, const char *value, struct error *err)
 {
 	struct build_options **build = field;
@@ -146,12 +155,14 @@ static const struct field_flag flags[] = {
 	FIELD("disk-size", '\0', "SIZE", field_disk_size, disk_size,
 		"room for what is written: MiB, or with M, G or T; else the specification's, or "
 		"1024"),
-	FIELD("cpus", '\0', "N|host", take_cpus, build, "else 1"),
+	FIELD("cpus", '\0', "N|host", take_cpus, build, "else host with KVM, 1 with TCG"),
 	FIELD("accel", '\0', "auto|kvm|tcg", take_accel, build, "else auto: KVM where it works"),
 	FIELD("timeout", '\0', "TIME", take_timeout, build,
 		"seconds, or with s, m or h after it, for the guest's run; else no limit"),
 	FIELD("no-cache", '\0', NULL, take_no_cache, build,
 		"take nothing from the user's cache, and put nothing there"),
+	FIELD("verify", '\0', NULL, take_verify, build,
+		"check all digests, though the image is known to have them"),
 	RUN_FLAGS(PENDING),
 
 	HEADING("Messages"),

@@ -8,6 +8,7 @@
 #include "commands/tree_source.h"
 #include "layer/layer.h"
 #include "tree/changes.h"
+#include "tree/forward.h"
 
 static int list(
 	const struct export_options *options, const struct tree_source *source, struct error *err)
@@ -48,13 +49,16 @@ static int write_tar(
 	if (is_stream)
 		r = tree_source_finish(source, image, err);
 	report_stage(options->report, "write", "%s", options->output);
+	forward_expect(tree);
 	if (r == 0)
 		r = tar_output_write(output, tree, &layer_options, &info, err);
+	if (r == 0)
+		r = forward_finish(tree, err);
 	if (r == 0 && !is_stream)
 		r = tree_source_finish(source, image, err);
 	if (r == 0)
 		r = tar_output_commit(output, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	report_done(options->report);
 	report_note(options->report, "tar       %llu entries, %llu bytes",
@@ -76,6 +80,7 @@ static int export(const struct export_options *options, struct error *err)
 		.root = options->root,
 		.cache = cache,
 		.verify = options->verify,
+		.reads_forward = true,
 		.report = options->report,
 	};
 	return options->list ? list(options, &source, err) : write_tar(options, &source, err);

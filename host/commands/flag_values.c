@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <string.h>
 #include <strings.h>
@@ -11,14 +10,15 @@
 #include "spec/json_text.h"
 #include "spec/spec.h"
 #include "support/buffer.h"
+#include "support/cpu_count.h"
 #include "support/fileio.h"
 #include "support/memory.h"
 #include "support/reference.h"
 #include "support/size.h"
+#include "vm/vm.h"
 
 /* Well under the 2^31 milliseconds that poll(2) takes. */
 #define TIMEOUT_MAX (500 * 3600)
-#define CPUS_MAX 255
 
 /* Takes the digits at *text; false: there are none or the number is beyond 64 bits. */
 static bool take_number(const char **text, uint64_t *value)
@@ -91,23 +91,14 @@ int value_seconds(const char *text, uint64_t max, uint64_t *value, struct error 
 	return unfit(text, wanted, err);
 }
 
-/* The cores that this process may run on. */
-static unsigned host_cpus(void)
-{
-	cpu_set_t cpus;
-	if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0)
-		return 1;
-	return CPU_COUNT(&cpus) < CPUS_MAX ? (unsigned)CPU_COUNT(&cpus) : CPUS_MAX;
-}
-
 int value_cpus(const char *text, unsigned *value, struct error *err)
 {
 	uint64_t cpus = 0;
 	if (strcmp(text, "host") == 0) {
-		*value = host_cpus();
+		*value = cpu_count(VM_CPUS_MAX);
 		return 0;
 	}
-	int r = value_number(text, 1, CPUS_MAX, "host or a number of CPUs", &cpus, err);
+	int r = value_number(text, 1, VM_CPUS_MAX, "host or a number of CPUs", &cpus, err);
 	if (r == 0)
 		*value = (unsigned)cpus;
 	return r;

@@ -44,13 +44,11 @@ static int add_bind(struct guest_extras *extras, const struct cache *cache,
 	extras->disk_count++;
 	if (mount->read_only)
 		return 0;
-	off_t size = lseek(disk->fd, 0, SEEK_END);
-	if (size < 0)
-		return error_set_errno(err, ERROR_INTERNAL, "a disk cannot be looked at");
 	disk->overlay_fd = file_temporary(err);
 	if (disk->overlay_fd < 0)
 		return disk->overlay_fd;
-	return overlay_create(disk->overlay_fd, (uint64_t)size, err);
+	r = overlay_create(disk->overlay_fd, VM_DISK_SIZE, err);
+	return r < 0 ? r : disk_size(disk->fd, &disk->size, err);
 }
 
 static int add_cache(struct guest_extras *extras, const struct cache *cache,
@@ -61,7 +59,7 @@ static int add_cache(struct guest_extras *extras, const struct cache *cache,
 	if (r < 0)
 		return r;
 	extras->cache_ids[extras->disk_count++] = mount->id;
-	return 0;
+	return disk_size(disk->fd, &disk->size, err);
 }
 
 /* The disk of a cache that another mount has already; disk_count where there is none. */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "commands/cache_note.h"
 #include "commands/env_list.h"
 #include "commands/kept_disks.h"
 #include "commands/qemu_program.h"
@@ -44,7 +45,7 @@ static int open_base_disk(struct guest_run *run, struct error *err)
 	const struct base_slot *base = run->options->base;
 	int disk = base->disk;
 	if (disk < 0) {
-		int r = base_making_start(base->cache, &base->id, &run->making, err);
+		int r = base_making_start(base, &run->making, err);
 		if (r < 0)
 			return r;
 		disk = base_making_disk(run->making);
@@ -61,17 +62,33 @@ static int size_disk(int disk, struct error *err)
 	return 0;
 }
 
+static int open_own_disk(struct guest_run *run, struct error *err)
+{
+	run->base = file_temporary(err);
+	return run->base < 0 ? run->base : size_disk(run->base, err);
+}
+
 /* The disk, of the base where it can be: a cache that cannot be written is no failure. */
 static int open_disk(struct guest_run *run, struct error *err)
 {
-	if (run->options->base != NULL) {
-		int r = open_base_disk(run, err);
-		if (r == 0 || err->kind == ERROR_INTERRUPTED)
-			return r;
-		report_note(run->options->report, "cache: %s", err->message);
-	}
-	run->base = file_temporary(err);
-	return run->base < 0 ? run->base : size_disk(run->base, err);
+	int r = open_base_disk(run, err);
+	if (r == 0 || err->kind != ERROR_OUTPUT)
+		return r;
+	r = cache_note(run->options->report, r, err);
+	return r < 0 ? r : open_own_disk(run, err);
+}
+
+static int make_overlay(struct guest_run *run, struct error *err)
+{
+	run->overlay = file_temporary(err);
+	return run->overlay < 0 ? run->overlay : overlay_create(run->overlay, VM_DISK_SIZE, err);
+}
+
+/* As make_disks, but for files that are gone with the run in any case. */
+static int make_own_disks(struct guest_run *run, struct error *err)
+{
+	int r = open_own_disk(run, err);
+	return r < 0 ? r : make_overlay(run, err);
 }
 
 /*
@@ -80,55 +97,21 @@ static int open_disk(struct guest_run *run, struct error *err)
  */
 static int make_disks(struct guest_run *run, struct error *err)
 {
-	int r;
 	if (run->options->keep != NULL) {
-		r = kept_disks_create(run->options->keep, &run->base, &run->overlay, err);
+		int r = kept_disks_create(run->options->keep, &run->base, &run->overlay, err);
 		if (r == 0)
 			r = size_disk(run->base, err);
-	} else {
-		r = open_disk(run, err);
-		if (r == 0)
-			r = run->overlay = file_temporary(err);
+		return r < 0 ? r : overlay_create(run->overlay, VM_DISK_SIZE, err);
 	}
-	return r < 0 ? r : overlay_create(run->overlay, VM_DISK_SIZE, err);
+	if (run->options->base == NULL)
+		return make_own_disks(run, err);
+	int r = open_disk(run, err);
+	return r < 0 ? r : make_overlay(run, err);
 }
 
 static bool has_known_disk(const struct guest_run *run)
 {
 	return run->options->base != NULL && run->options->base->disk >= 0;
-}
-
-/* Writes the disk, wherever it is. */
-static int assemble(struct guest_run *run, struct tree *tree, struct error *err)
-{
-	const struct disk_options disk_options = {
-		.room = run->options->disk_size * MIB, .file_size = VM_DISK_SIZE};
-	uint64_t size;
-	if (has_known_disk(run))
-		return 0;
-	if (run->making != NULL)
-		return base_making_assemble(run->making, tree, &size, err);
-	return disk_assemble(tree, run->base, &disk_options, &size, err);
-}
-
-int guest_run_assemble(struct guest_run *run, struct tree *tree, struct error *err)
-{
-	report_stage(run->options->report, "assemble", "a disk of %llu entries%s",
-		(unsigned long long)tree_count(tree),
-		has_known_disk(run) ? ", which the cache has" : "");
-	int r = add_scaffold(tree, err);
-	if (r == 0 && run->options->extras != NULL)
-		r = guest_extras_prepare(
-			run->options->extras, tree, run->options->report, &run->extras, err);
-	if (r == 0 && run->base < 0)
-		r = make_disks(run, err);
-	return r < 0 ? r : assemble(run, tree, err);
-}
-
-void guest_run_publish(struct guest_run *run)
-{
-	if (run->making != NULL)
-		base_making_publish(run->making);
 }
 
 /* A job, and the one after it, in surroundings that the extras add to. */
@@ -181,7 +164,7 @@ static void tell_time(struct report *report, const char *name, double begin, dou
 static int open_warm(struct guest_run *run, struct error *err)
 {
 	struct report *report = run->options->report;
-	if (run->options->no_cache || !template_fits(&run->vm_options))
+	if (run->options->no_cache)
 		return 0;
 	if (cache_open(&run->cache, err) < 0) {
 		report_note(report, "guest: boots, because there is no cache: %s", err->message);
@@ -208,7 +191,7 @@ static int choose_vm(struct guest_run *run, struct error *err)
 		.initrd = run->files.initrd,
 		.accel = options->accel,
 		.memory_mib = options->memory,
-		.cpus = options->cpus,
+		.cpus = options->cpus != 0 ? options->cpus : vm_default_cpus(options->accel),
 		.timeout = options->timeout,
 		.disk_fd = run->base,
 		.overlay_fd = run->overlay,
@@ -245,6 +228,74 @@ int guest_run_start(struct guest_run *run, struct error *err)
 	time.cpu = report_cpu(report) - time.cpu;
 	report_beside(report, &time);
 	return r;
+}
+
+/*
+ * Goes on with disks of this run alone, where the cache did not take the base's. A guest that has
+ * the others by now is ended for another one: of theirs it must not see a byte.
+ */
+static int leave_cache(struct guest_run *run, struct error *err)
+{
+	bool is_started = run->vm != NULL;
+	vm_free(run->vm);
+	run->vm = NULL;
+	base_making_free(run->making);
+	run->making = NULL;
+	cleanup_close_fn(&run->base);
+	cleanup_close_fn(&run->overlay);
+	run->base = run->overlay = -1;
+	int r = make_own_disks(run, err);
+	if (r < 0 || !is_started)
+		return r;
+	run->vm_options.disk_fd = run->base;
+	run->vm_options.overlay_fd = run->overlay;
+	return start_vm(run, err);
+}
+
+/* Writes the base's disk into the cache. Returns 1 where the cache cannot take it. */
+static int assemble_base(struct guest_run *run, struct tree *tree, struct error *err)
+{
+	uint64_t size;
+	int r = base_making_assemble(run->making, tree, &size, err);
+	if (r == 0 || err->kind != ERROR_OUTPUT)
+		return r;
+	r = error_wrap(err, r, "the base's disk is made in the temporary folder instead");
+	r = cache_note(run->options->report, r, err);
+	if (r == 0)
+		r = leave_cache(run, err);
+	return r < 0 ? r : 1;
+}
+
+/* Writes the disk, wherever it is. */
+static int assemble(struct guest_run *run, struct tree *tree, struct error *err)
+{
+	const struct disk_options disk_options = {
+		.room = run->options->disk_size * MIB, .file_size = VM_DISK_SIZE};
+	uint64_t size;
+	if (has_known_disk(run))
+		return 0;
+	int r = run->making != NULL ? assemble_base(run, tree, err) : 1;
+	return r <= 0 ? r : disk_assemble(tree, run->base, &disk_options, &size, err);
+}
+
+int guest_run_assemble(struct guest_run *run, struct tree *tree, struct error *err)
+{
+	report_stage(run->options->report, "assemble", "a disk of %llu entries%s",
+		(unsigned long long)tree_count(tree),
+		has_known_disk(run) ? ", which the cache has" : "");
+	int r = add_scaffold(tree, err);
+	if (r == 0 && run->options->extras != NULL)
+		r = guest_extras_prepare(
+			run->options->extras, tree, run->options->report, &run->extras, err);
+	if (r == 0 && run->base < 0)
+		r = make_disks(run, err);
+	return r < 0 ? r : assemble(run, tree, err);
+}
+
+void guest_run_publish(struct guest_run *run)
+{
+	if (run->making != NULL)
+		base_making_publish(run->making);
 }
 
 /* Has the guest do its job; one that is not there yet is started now. */
@@ -300,11 +351,10 @@ static int restore(const void *context, struct tree *tree, struct error *err)
 /* By now the disk should be in the cache; that it is not is worth a line. */
 static int finish_base(struct guest_run *run, struct error *err)
 {
-	int r = run->making != NULL ? base_making_finish(run->making, err) : 0;
-	if (r == 0 || err->kind == ERROR_INTERRUPTED)
-		return r;
-	report_note(run->options->report, "cache: %s", err->message);
-	return 0;
+	if (run->making == NULL)
+		return 0;
+	int r = base_making_finish(run->making, err);
+	return cache_note(run->options->report, r, err);
 }
 
 int guest_run_diff(struct guest_run *run, struct tree *tree, const struct guest_changes *wanted,

@@ -27,8 +27,8 @@ enum guest_reader {
 struct guest_run_options {
 	struct report *report;
 	enum vm_accel accel;
-	unsigned memory; /* MiB */
-	unsigned cpus;
+	unsigned memory;    /* MiB */
+	unsigned cpus;      /* 0: vm_default_cpus */
 	unsigned timeout;   /* seconds for the guest's run; 0: none */
 	uint64_t log_limit; /* bytes of output that goes to the report; 0: no limit */
 	uint32_t disk_size; /* MiB of room on the disk */

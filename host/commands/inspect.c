@@ -17,6 +17,7 @@ static int inspect(const struct inspect_options *options, struct error *err)
 		.tag = options->image.tag,
 		.architecture = options->image.architecture,
 		.variant = options->image.variant,
+		.tars = IMAGE_TARS_DROPPED,
 		.report = options->report,
 	};
 	bool is_text = options->format == INSPECT_TEXT;

@@ -83,6 +83,12 @@ int known_image_find(const struct cache *cache, struct image *image, struct erro
 	return 1;
 }
 
+int known_image_forget(const struct cache *cache, const struct image *image, struct error *err)
+{
+	struct digest key;
+	return make_key(image, &key) ? cache_remove(cache, KNOWN_IMAGE_KIND, &key, err) : 0;
+}
+
 int known_image_put(const struct cache *cache, const struct image *image, struct error *err)
 {
 	struct digest key;

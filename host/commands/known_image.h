@@ -25,6 +25,9 @@ int known_image_find(const struct cache *cache, struct image *image, struct erro
  */
 int known_image_put(const struct cache *cache, const struct image *image, struct error *err);
 
+/* Forgets what is known of an image: known_image_put says it anew. */
+int known_image_forget(const struct cache *cache, const struct image *image, struct error *err);
+
 /* Whether an entry of that key is as it was written; else an ERROR_INPUT. */
 int known_image_check(int fd, const struct digest *key, struct error *err);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "commands/cache_note.h"
 #include "commands/confined_diff.h"
 #include "commands/guest_unpack.h"
 #include "commands/known_image.h"
@@ -12,6 +13,13 @@
 #include "layer/layer.h"
 #include "support/fileio.h"
 #include "support/memory.h"
+
+/*
+ * Compressed bytes of layers whose tars are written to temporary files, though they could be
+ * streamed: some 200 MB of tars, which is what most images have. What is streamed is inflated
+ * twice, which costs a gzip layer more than writing its tar does.
+ */
+#define SPOOL_MAX (UINT64_C(64) << 20)
 
 /*
  * What the guest unpacked is read back in a confined process, which makes one layer of it. No
@@ -53,6 +61,19 @@ static int merge_in_guest(const struct tree_source *source, const struct image *
 	return layer_apply(tree, source_from_fd(steal_fd(&tar), 0, name), info.size, name, err);
 }
 
+static bool in_guest(const struct tree_source *source)
+{
+	return source->guest != NULL && source->guest->use;
+}
+
+/* The guest is given the layers as they are. */
+static enum image_tars what_tars(const struct tree_source *source)
+{
+	return in_guest(source)        ? IMAGE_TARS_DROPPED
+	       : source->reads_forward ? IMAGE_TARS_STREAMED
+				       : IMAGE_TARS_KEPT;
+}
+
 static int open_image(const struct tree_source *source, struct image **image, struct error *err)
 {
 	const struct image_options options = {
@@ -61,24 +82,21 @@ static int open_image(const struct tree_source *source, struct image **image, st
 		.architecture = source->image->architecture,
 		.variant = source->image->variant,
 		.report = source->report,
+		.tars = what_tars(source),
+		.spool_max = SPOOL_MAX,
 		.later = true,
 	};
 	report_stage(source->report, "read", "%s", source->path);
 	return image_open(source->path, &options, image, err);
 }
 
-static int merge(const struct tree_source *source, const struct image *image, struct tree *tree,
+static int merge(const struct tree_source *source, struct image *image, struct tree *tree,
 	struct base_layers *known, struct error *err)
 {
 	report_stage(source->report, "merge", "%zu layer%s", image->layer_count,
 		image->layer_count == 1 ? "" : "s");
 	/* A root file system that was not hashed cannot be the same as another. */
 	return base_tree_merge(image, tree, image->from_rootfs ? NULL : known, err);
-}
-
-static bool in_guest(const struct tree_source *source)
-{
-	return source->guest != NULL && source->guest->use;
 }
 
 static int read_disk(const struct tree_source *source, struct tree *tree, struct error *err)
@@ -105,32 +123,27 @@ static int is_disk(const struct tree_source *source, bool *disk, struct error *e
 		"--root: is for disks of virtual machines; %s is none", source->path);
 }
 
-/* The cache only saves time: what is wrong with it is worth a line. */
-static int tell(const struct tree_source *source, int r, struct error *err)
-{
-	if (r >= 0 || err->kind == ERROR_INTERRUPTED)
-		return r;
-	report_note(source->report, "cache: %s", err->message);
-	return 0;
-}
-
-/* Whether the image's bytes need not be hashed: there is nothing to compare a root file system's
- * digest with, and others may have been verified by an earlier run. */
+/*
+ * Whether the image's bytes need not be hashed: there is nothing to compare a root file system's
+ * digest with, and others may have been verified by an earlier run.
+ */
 static int is_trusted(const struct tree_source *source, struct image *image, struct error *err)
 {
 	if (image->from_rootfs)
 		return 1;
-	if (source->cache == NULL || source->verify)
+	if (source->cache == NULL)
 		return 0;
-	return tell(source, known_image_find(source->cache, image, err), err);
+	int r = source->verify ? known_image_forget(source->cache, image, err)
+			       : known_image_find(source->cache, image, err);
+	return cache_note(source->report, r, err);
 }
 
 int tree_source_begin(const struct tree_source *source, struct tree *tree,
-	struct base_layers *known, struct image **out, struct error *err)
+	struct base_layers *known, struct image **to_verify, struct error *err)
 {
 	cleanup_image struct image *image = NULL;
 	bool disk;
-	*out = NULL;
+	*to_verify = NULL;
 	int r = is_disk(source, &disk, err);
 	if (r == 0 && disk)
 		return read_disk(source, tree, err);
@@ -138,7 +151,7 @@ int tree_source_begin(const struct tree_source *source, struct tree *tree,
 		r = open_image(source, &image, err);
 	if (r == 0 && in_guest(source))
 		r = image_verify(image, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (in_guest(source))
 		return merge_in_guest(source, image, tree, err);
@@ -152,7 +165,7 @@ int tree_source_begin(const struct tree_source *source, struct tree *tree,
 	if (r == 0)
 		r = merge(source, image, tree, known, err);
 	if (r == 0 && !trusted)
-		*out = steal_ptr(&image);
+		*to_verify = steal_ptr(&image);
 	return r;
 }
 
@@ -161,7 +174,8 @@ int tree_source_finish(const struct tree_source *source, struct image *image, st
 	int r = image == NULL ? 0 : image_verify(image, err);
 	if (r < 0 || image == NULL || source->cache == NULL)
 		return r;
-	return tell(source, known_image_put(source->cache, image, err), err);
+	r = cache_note(source->report, known_image_put(source->cache, image, err), err);
+	return r < 0 ? r : 0;
 }
 
 void tree_source_clear(struct tree *tree)

@@ -31,18 +31,19 @@ struct tree_source {
 	const char *root;                 /* device of a disk's root file system; NULL: found */
 	const struct cache *cache;        /* what knows archives that were read before, or NULL */
 	bool verify;                      /* read all of it, though it is known */
+	bool reads_forward; /* files are read as tree/forward.h has it, or not at all */
 	struct report *report;
 };
 
 /*
  * Fills a tree with nothing but its root (tree_new, or emptied by tree_source_clear). The digests
- * of the image's layers may still be computed when it returns: *image is the caller's to give to
- * tree_source_finish and to free then; NULL: there is nothing to verify. known: as for
+ * of the image's layers may still be computed when it returns: *to_verify is the caller's to give
+ * to tree_source_finish and to free then; NULL: there is nothing to verify. known: as for
  * base_tree_merge. Fails with ERROR_USAGE where flags for a disk are given and it is none, or the
  * other way round; with the errors of the stage that reads.
  */
 int tree_source_begin(const struct tree_source *source, struct tree *tree,
-	struct base_layers *known, struct image **image, struct error *err);
+	struct base_layers *known, struct image **to_verify, struct error *err);
 
 /*
  * Waits for the digests of such an image, and remembers it in the cache. Until it returned 0, what

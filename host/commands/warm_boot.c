@@ -3,12 +3,17 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "cache/claim.h"
+#include "commands/cache_note.h"
 #include "support/fileio.h"
 #include "support/memory.h"
 #include "vm/template.h"
 
-/* How many are kept: for the sizes of guests that are used in turn. */
-#define KEPT 4
+/* How many are kept: for the sizes and devices of guests that are used in turn. */
+#define KEPT 8
+
+/* How long another run's making of one is waited for: it takes some three, when busy more. */
+#define WAIT_SECONDS 60
 
 void warm_boot_close(struct warm_boot *warm)
 {
@@ -63,15 +68,34 @@ static int make(const struct cache *cache, const struct vm_options *options,
 	return r < 0 ? r : cache_trim(cache, WARM_BOOT_STATE_KIND, KEPT, err);
 }
 
+/* Waits for another run that makes it: that takes no longer than to make one. */
+static int claim(const struct cache *cache, const struct digest *key, struct report *report,
+	struct cache_claim *claim, struct error *err)
+{
+	if (cache_claim_take(cache, WARM_BOOT_STATE_KIND, key, claim))
+		return 0;
+	report_note(report, "guest: another run saves it after its boot; waiting for that");
+	int r = cache_claim_wait(claim, WAIT_SECONDS, err);
+	return r < 0 ? r : 0;
+}
+
 /* What is there but of no use is made anew, once. */
 static int open_template(const struct cache *cache, const struct vm_options *options,
 	struct report *report, struct warm_boot *warm, struct error *err)
 {
-	int r = template_key(options, &warm->key, err);
+	int r = template_check(options, err);
+	if (r == 0)
+		r = template_key(options, &warm->key, err);
 	if (r < 0)
 		return r;
-	r = find(cache, options->accel, warm, err);
-	if (r == 0)
+	if (find(cache, options->accel, warm, err) == 0)
+		return 0;
+	cleanup_cache_claim struct cache_claim making = CACHE_CLAIM_NONE;
+	r = claim(cache, &warm->key, report, &making, err);
+	if (r < 0)
+		return r;
+	warm_boot_close(warm);
+	if (find(cache, options->accel, warm, err) == 0)
 		return 0;
 	warm_boot_discard(cache, warm);
 	warm_boot_close(warm);
@@ -95,7 +119,11 @@ int warm_boot_open(const struct cache *cache, const struct vm_options *vm_option
 	}
 	if (err->kind == ERROR_INTERRUPTED)
 		return r;
-	report_note(report, "guest: boots, because a saved one cannot be used: %s", err->message);
+	if (cache_note_is_news(report, r))
+		report_note(report, "guest: boots, because a saved one cannot be used: %s",
+			err->message);
+	else
+		report_note(report, "guest: boots, because it cannot be saved");
 	warm_boot_discard(cache, warm);
 	warm_boot_close(warm);
 	return 0;

@@ -36,6 +36,7 @@
 struct assembly {
 	struct tree *tree;
 	struct source *home; /* where files are read from afterwards; NULL: from where they were */
+	uint32_t *moves;     /* with home: by inode number, the block where a file's data begins */
 	struct geometry geometry;
 	struct geometry_use use;
 	uint16_t *group_dirs; /* directories in each group of inodes */
@@ -58,6 +59,7 @@ _Static_assert(sizeof(struct on_disk_inode) == GEOMETRY_INODE_SIZE, "ext4 on-dis
 static void assembly_free(struct assembly *a)
 {
 	free(a->group_dirs);
+	free(a->moves);
 	writer_free(&a->data);
 	writer_free(&a->inodes);
 	directory_free(&a->directory);
@@ -234,20 +236,18 @@ static void encode_device(const struct inode *inode, struct ext2_inode_large *ra
 		raw->i_block[1] = (minor & 0xff) | major << 8 | (minor & ~0xffu) << 12;
 }
 
-static int write_file(
-	struct assembly *a, struct inode *inode, struct ext2_inode_large *raw, struct error *err)
+static int write_file(struct assembly *a, const struct inode *inode, struct ext2_inode_large *raw,
+	struct error *err)
 {
-	uint32_t first = next_block(a);
-	int r = file_write_data(inode, &a->data, &a->extents, raw, err);
-	if (r == 0 && a->home != NULL)
-		file_move(a->tree, inode, a->home, first);
-	return r;
+	if (a->moves != NULL)
+		a->moves[inode->ino] = next_block(a);
+	return file_write_data(inode, &a->data, &a->extents, raw, err);
 }
 
 static int write_content(struct assembly *a, const struct dentry *dentry,
 	struct ext2_inode_large *raw, struct error *err)
 {
-	struct inode *inode = dentry->inode;
+	const struct inode *inode = dentry->inode;
 	switch (inode->mode & S_IFMT) {
 	case S_IFDIR:
 		return write_directory(a, dentry, raw, err);
@@ -332,6 +332,8 @@ static int write_all(struct assembly *a, int fd, struct error *err)
 	writer_init(&a->data, fd, (uint64_t)g->data * DISK_BLOCK_SIZE);
 	writer_init(&a->inodes, fd, (uint64_t)g->inode_table * DISK_BLOCK_SIZE);
 	a->group_dirs = xcalloc(g->groups, sizeof(*a->group_dirs));
+	if (a->home != NULL)
+		a->moves = xcalloc((size_t)a->last_ino + 1, sizeof(*a->moves));
 	a->last_ino = 0;
 	int r = for_each_inode(a, write_inode, err);
 	if (r == 0)
@@ -346,6 +348,17 @@ static int write_all(struct assembly *a, int fd, struct error *err)
 			"the tree took %llu blocks of the disk instead of %llu as planned",
 			(unsigned long long)written, (unsigned long long)a->use.data_blocks);
 	return geometry_write(g, &a->use, a->group_dirs, fd, err);
+}
+
+/* Once all of the disk is written: before, files may be needed from where they were once more. */
+static void move_files(struct assembly *a)
+{
+	struct dentry *root = tree_root(a->tree);
+	for (struct dentry *d = root; d != NULL; d = tree_next(root, d)) {
+		struct inode *inode = d->inode;
+		if (inode != NULL && inode->names == d && S_ISREG(inode->mode))
+			file_move(a->tree, inode, a->home, a->moves[inode->ino]);
+	}
 }
 
 int disk_assemble(struct tree *tree, int fd, const struct disk_options *options, uint64_t *size,
@@ -369,5 +382,8 @@ int disk_assemble(struct tree *tree, int fd, const struct disk_options *options,
 	if (options->file_size == 0 && ftruncate(fd, (off_t)*size) < 0)
 		return error_set_errno(err, ERROR_OUTPUT,
 			"cannot make the guest's disk of %llu bytes", (unsigned long long)*size);
-	return write_all(&a, fd, err);
+	r = write_all(&a, fd, err);
+	if (r == 0 && a.home != NULL)
+		move_files(&a);
+	return r;
 }

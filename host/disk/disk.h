@@ -30,7 +30,8 @@ struct disk_options {
 	uint64_t file_size;
 	/*
 	 * The file as a source that belongs to the tree: all regular files are read from it
-	 * afterwards, and the sources that they had are needed no more. NULL: they keep theirs.
+	 * afterwards, and the sources that they had are needed no more. NULL, and after a failure:
+	 * they keep theirs.
 	 */
 	struct source *home;
 };

@@ -1,11 +1,11 @@
 #include "image/blobs.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 
 #include "image/range.h"
+#include "support/cpu_count.h"
 #include "support/fileio.h"
 #include "support/memory.h"
 
@@ -19,9 +19,17 @@ bool blobs_becomes_tar(const struct decode_format *format)
 	return format != NULL && format != &decode_gzip && format != &decode_zstd;
 }
 
-struct blobs *blobs_new(size_t count, struct inflate_budget *budget)
+const char *blobs_media_type(const struct decode_format *format)
+{
+	return format == &decode_gzip   ? TYPE_TAR "+gzip"
+	       : format == &decode_zstd ? TYPE_TAR "+zstd"
+					: TYPE_TAR;
+}
+
+struct blobs *blobs_new(size_t count, enum image_tars tars, struct inflate_budget *budget)
 {
 	struct blobs *blobs = xcalloc(1, sizeof(*blobs));
+	blobs->tars = tars;
 	blobs->budget = budget;
 	blobs->items = xcalloc(count, sizeof(*blobs->items));
 	pthread_mutex_init(&blobs->lock, NULL);
@@ -49,9 +57,7 @@ struct blob *blobs_add(struct blobs *blobs, const struct extent *extent,
 	layer->blob_offset = extent->offset;
 	layer->blob_size = extent->size;
 	layer->tar_fd = -1;
-	layer->media_type = format == &decode_gzip   ? TYPE_TAR "+gzip"
-			    : format == &decode_zstd ? TYPE_TAR "+zstd"
-						     : TYPE_TAR;
+	layer->media_type = blobs_media_type(format);
 	if (format == NULL) {
 		layer->tar_fd = extent->fd;
 		layer->tar_offset = extent->offset;
@@ -69,25 +75,28 @@ static void stop(struct blobs *blobs)
 
 static int hash_plain(struct blobs *blobs, struct blob *blob)
 {
-	cleanup_free uint8_t *buffer = xmalloc(RANGE_CHUNK);
-	cleanup_hasher struct hasher *hasher = hasher_new();
+	cleanup_drain struct drain *drain = drain_new(-1, 0);
 	struct range range = {
 		.fd = blob->extent.fd,
 		.offset = blob->extent.offset,
 		.end = blob->extent.offset + blob->extent.size,
 		.name = blob->name,
-		.hasher = hasher,
+		.drain = drain,
 		.err = &blob->err,
-		.buffer = buffer,
 	};
 	const uint8_t *data;
 	size_t len;
 	int r = 0;
-	while (r == 0 && range.offset < range.end && !atomic_load(&blobs->abandoned))
+	while (r == 0 && range.offset < range.end) {
+		if (atomic_load(&blobs->abandoned))
+			return error_set(
+				&blob->err, ERROR_INTERNAL, ECANCELED, "%s: abandoned", blob->name);
 		r = range_next(&range, &data, &len);
+	}
+	if (r == 0)
+		r = range_finish(&range, &blob->digest);
 	if (r < 0)
 		return r;
-	blob->digest = hasher_finish(hasher);
 	blob->layer.digest = blob->digest;
 	blob->layer.diff_id = blob->digest;
 	return 0;
@@ -105,36 +114,45 @@ static void take_inflated(struct image_layer *layer)
 	layer->blob_size = layer->tar_size;
 }
 
+/* The worker's file for tars, made for the first. */
+static int open_spool(struct blobs_worker *worker, int *to, struct error *err)
+{
+	if (worker->spool < 0)
+		worker->spool = file_temporary(err);
+	*to = worker->spool;
+	return worker->spool < 0 ? worker->spool : 0;
+}
+
 static int inflate_blob(struct blobs_worker *worker, struct blob *blob)
 {
 	struct image_layer *layer = &blob->layer;
-	if (worker->spool < 0) {
-		worker->spool = file_temporary(&blob->err);
-		if (worker->spool < 0)
-			return worker->spool;
-	}
+	bool has_tar = worker->blobs->tars != IMAGE_TARS_DROPPED || blobs_becomes_tar(blob->format);
+	int to = -1;
+	int r = has_tar ? open_spool(worker, &to, &blob->err) : 0;
+	if (r < 0)
+		return r;
 	struct inflate_job job = {
 		.from = layer->blob_fd,
 		.offset = layer->blob_offset,
 		.size = layer->blob_size,
 		.format = blob->format,
 		.name = blob->name,
-		.to = worker->spool,
-		.to_offset = worker->spool_end,
 		.budget = worker->blobs->budget,
 		.abandoned = &worker->blobs->abandoned,
 	};
-	int r = inflate_run(&job, &blob->err);
+	r = inflate_run(&job, to, worker->spool_end, &blob->err);
 	if (r < 0)
 		return r;
 	blob->digest = job.digest;
 	layer->digest = job.digest;
 	layer->diff_id = job.inflated;
-	layer->tar_fd = worker->spool;
-	layer->tar_offset = job.to_offset;
+	layer->tar_fd = to;
+	layer->tar_offset = worker->spool_end;
 	layer->tar_size = job.inflated_size;
-	uint64_t end = job.to_offset + job.inflated_size;
-	worker->spool_end = (end + SPOOL_ALIGN - 1) / SPOOL_ALIGN * SPOOL_ALIGN;
+	if (has_tar) {
+		uint64_t end = worker->spool_end + job.inflated_size;
+		worker->spool_end = (end + SPOOL_ALIGN - 1) / SPOOL_ALIGN * SPOOL_ALIGN;
+	}
 	if (blobs_becomes_tar(blob->format))
 		take_inflated(layer);
 	return 0;
@@ -163,20 +181,11 @@ static void *work(void *data)
 	return NULL;
 }
 
-static size_t thread_count(size_t blobs)
-{
-	cpu_set_t cpus;
-	size_t count = 1;
-	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
-		count = (size_t)CPU_COUNT(&cpus);
-	if (count > BLOBS_THREADS_MAX)
-		count = BLOBS_THREADS_MAX;
-	return count < blobs ? count : blobs;
-}
-
 void blobs_start(struct blobs *blobs, enum blobs_start how)
 {
-	blobs->worker_count = thread_count(blobs->count);
+	blobs->worker_count = cpu_count(BLOBS_THREADS_MAX);
+	if (blobs->worker_count > blobs->count)
+		blobs->worker_count = blobs->count;
 	for (size_t i = 0; i < blobs->worker_count; i++) {
 		struct blobs_worker *worker = &blobs->workers[i];
 		*worker = (struct blobs_worker){.blobs = blobs, .spool = -1};

@@ -38,6 +38,7 @@ struct blobs_worker {
 struct blobs {
 	struct blob *items;
 	size_t count;
+	enum image_tars tars;
 	struct inflate_budget *budget; /* of all that is inflated; borrowed */
 	struct blobs_worker workers[BLOBS_THREADS_MAX];
 	size_t worker_count;    /* 0: not started, or waited for */
@@ -50,8 +51,11 @@ struct blobs {
 /* Whether a blob goes on as the tar that it holds: OCI has no media type for it. */
 bool blobs_becomes_tar(const struct decode_format *format);
 
+/* OCI's media type of a layer in that format, NULL being a plain tar. */
+const char *blobs_media_type(const struct decode_format *format);
+
 /* Room for count blobs; blobs_add fills it. */
-struct blobs *blobs_new(size_t count, struct inflate_budget *budget)
+struct blobs *blobs_new(size_t count, enum image_tars tars, struct inflate_budget *budget)
 	__attribute__((returns_nonnull));
 
 /* The blob with those bytes, or NULL. Valid as long as the blobs. */

@@ -5,33 +5,24 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "image/ring.h"
 #include "support/fileio.h"
 #include "support/memory.h"
 
 /* Zeros are left out of files in pieces of this size. */
 #define HOLE_BLOCK 4096u
 
-/* Buffers in turn: enough for one side to go on while the other waits for the disk. */
-#define BUFFERS 4u
-
 #define FILE_NAME "a temporary file"
 
 struct drain {
-	int fd;
+	int fd; /* -1: there is no file */
 	uint64_t offset;
+	struct ring *ring;
 	/* The writer's alone until it has ended. */
-	uint64_t position; /* bytes written */
+	uint64_t position; /* bytes taken */
 	struct hasher *hasher;
 	struct error err;
-	/* Shared. */
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	uint8_t *buffers[BUFFERS];
-	size_t lens[BUFFERS];
-	size_t pushed;  /* buffers handed on so far; the next one is pushed % BUFFERS */
-	size_t written; /* buffers written so far */
-	bool closed;    /* no more is pushed */
-	int result;     /* of the writer */
+	int result;
 	/* The pusher's alone. */
 	bool has_thread;
 	pthread_t thread;
@@ -70,35 +61,25 @@ static int write_sparse(struct drain *drain, const uint8_t *data, size_t len)
 	return write_piece(drain, data, start, len);
 }
 
-static int take(struct drain *drain, const uint8_t *data, size_t len)
+static void take(struct drain *drain, const uint8_t *data, size_t len)
 {
-	if (len == 0)
-		return 0;
 	hasher_add(drain->hasher, data, len);
-	int r = write_sparse(drain, data, len);
+	if (drain->fd >= 0 && len != 0)
+		drain->result = write_sparse(drain, data, len);
 	drain->position += len;
-	return r;
+	if (drain->result < 0)
+		ring_stop(drain->ring);
+	ring_release(drain->ring);
 }
 
 /* The writer: takes the buffers in order until there are no more. */
 static void *work(void *data)
 {
 	struct drain *drain = data;
-	pthread_mutex_lock(&drain->lock);
-	for (;;) {
-		while (drain->written == drain->pushed && !drain->closed)
-			pthread_cond_wait(&drain->changed, &drain->lock);
-		if (drain->written == drain->pushed || drain->result < 0)
-			break;
-		size_t slot = drain->written % BUFFERS;
-		pthread_mutex_unlock(&drain->lock);
-		int r = take(drain, drain->buffers[slot], drain->lens[slot]);
-		pthread_mutex_lock(&drain->lock);
-		drain->result = r;
-		drain->written++;
-		pthread_cond_signal(&drain->changed);
-	}
-	pthread_mutex_unlock(&drain->lock);
+	const uint8_t *bytes;
+	size_t len;
+	while (drain->result == 0 && (bytes = ring_next(drain->ring, &len)) != NULL)
+		take(drain, bytes, len);
 	return NULL;
 }
 
@@ -108,8 +89,7 @@ struct drain *drain_new(int fd, uint64_t offset)
 	drain->fd = fd;
 	drain->offset = offset;
 	drain->hasher = hasher_new();
-	pthread_mutex_init(&drain->lock, NULL);
-	pthread_cond_init(&drain->changed, NULL);
+	drain->ring = ring_new();
 	return drain;
 }
 
@@ -119,47 +99,31 @@ struct drain *drain_new(int fd, uint64_t offset)
  */
 static void make_way(struct drain *drain)
 {
-	if (drain->has_thread || drain->written == drain->pushed)
+	if (drain->has_thread || ring_waiting(drain->ring) == 0)
 		return;
 	drain->has_thread = pthread_create(&drain->thread, NULL, work, drain) == 0;
 	if (drain->has_thread)
 		return;
-	size_t slot = drain->written % BUFFERS;
-	drain->result = take(drain, drain->buffers[slot], drain->lens[slot]);
-	drain->written++;
+	size_t len;
+	const uint8_t *bytes = ring_next(drain->ring, &len);
+	take(drain, bytes, len);
 }
 
 void *drain_buffer(struct drain *drain)
 {
 	make_way(drain);
-	pthread_mutex_lock(&drain->lock);
-	while (drain->pushed - drain->written == BUFFERS && drain->result == 0)
-		pthread_cond_wait(&drain->changed, &drain->lock);
-	int result = drain->result;
-	size_t slot = drain->pushed % BUFFERS;
-	pthread_mutex_unlock(&drain->lock);
-	if (result < 0)
-		return NULL;
-	if (drain->buffers[slot] == NULL)
-		drain->buffers[slot] = xmalloc(DRAIN_CHUNK);
-	return drain->buffers[slot];
+	return ring_buffer(drain->ring);
 }
 
 void drain_push(struct drain *drain, size_t len)
 {
-	pthread_mutex_lock(&drain->lock);
-	drain->lens[drain->pushed++ % BUFFERS] = len;
-	pthread_cond_signal(&drain->changed);
-	pthread_mutex_unlock(&drain->lock);
+	ring_push(drain->ring, len);
 }
 
 /* Has the rest written: by the thread, which ends, or here, where there is none. */
 static void close_drain(struct drain *drain)
 {
-	pthread_mutex_lock(&drain->lock);
-	drain->closed = true;
-	pthread_cond_signal(&drain->changed);
-	pthread_mutex_unlock(&drain->lock);
+	ring_close(drain->ring);
 	if (drain->has_thread)
 		pthread_join(drain->thread, NULL);
 	else
@@ -176,7 +140,7 @@ int drain_finish(struct drain *drain, struct digest *digest, uint64_t *size, str
 	}
 	*digest = hasher_finish(drain->hasher);
 	*size = drain->position;
-	if (ftruncate(drain->fd, (off_t)(drain->offset + drain->position)) < 0)
+	if (drain->fd >= 0 && ftruncate(drain->fd, (off_t)(drain->offset + drain->position)) < 0)
 		return error_set_errno(err, ERROR_OUTPUT, FILE_NAME ": cannot be extended");
 	return 0;
 }
@@ -187,10 +151,7 @@ void drain_free(struct drain *drain)
 		return;
 	if (drain->has_thread)
 		close_drain(drain);
-	for (size_t i = 0; i < BUFFERS; i++)
-		free(drain->buffers[i]);
+	ring_free(drain->ring);
 	hasher_free(drain->hasher);
-	pthread_cond_destroy(&drain->changed);
-	pthread_mutex_destroy(&drain->lock);
 	free(drain);
 }

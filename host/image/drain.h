@@ -1,6 +1,6 @@
 /*
- * Where inflated bytes go: hashed and written to a file by a thread of its own, while the next
- * ones are inflated.
+ * Where bytes go that are read or inflated: hashed, and written to a file where there is one, by a
+ * thread of its own while the next ones are made.
  */
 #ifndef LAYERVM_IMAGE_DRAIN_H
 #define LAYERVM_IMAGE_DRAIN_H
@@ -8,23 +8,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "image/ring.h"
 #include "support/digest.h"
 #include "support/error.h"
 
 /* Bytes of one buffer. */
-#define DRAIN_CHUNK (256u << 10)
+#define DRAIN_CHUNK RING_CHUNK
 
 struct drain;
 
 /*
  * fd: stays the caller's; it is written from offset on, where it must have nothing. Zeros in whole
- * blocks become holes.
+ * blocks become holes. -1: nothing is written.
  */
 struct drain *drain_new(int fd, uint64_t offset) __attribute__((returns_nonnull));
 
 /*
- * The next buffer to fill, of DRAIN_CHUNK bytes. Waits for one. NULL: writing failed, and
- * drain_finish tells how.
+ * The next buffer to fill, of DRAIN_CHUNK bytes. Waits for one. What was pushed last can be read
+ * until then. NULL: writing failed, and drain_finish tells how.
  */
 void *drain_buffer(struct drain *drain);
 

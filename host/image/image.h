@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "image/keep.h"
 #include "support/digest.h"
 #include "support/report.h"
 
@@ -29,7 +30,8 @@ struct image_layer {
 	int blob_fd;       /* belongs to the image */
 	uint64_t tar_size; /* the uncompressed tar's bytes start at tar_offset of tar_fd */
 	uint64_t tar_offset;
-	int tar_fd; /* belongs to the image; may be the same as blob_fd; -1: not inflated yet */
+	int tar_fd; /* belongs to the image; may be the same as blob_fd; -1: not inflated (yet) */
+	bool is_streamed; /* has no tar_fd: image_stream_open gives the tar's bytes */
 };
 
 struct image {
@@ -108,6 +110,15 @@ static inline void cleanup_image_list_fn(struct image_list **list)
 }
 #define cleanup_image_list __attribute__((cleanup(cleanup_image_list_fn)))
 
+/* What becomes of the tars that compressed layers are inflated to. */
+enum image_tars {
+	IMAGE_TARS_KEPT,     /* written to unnamed temporary files */
+	IMAGE_TARS_STREAMED, /* the largest are left to be read through image_stream_open, so that
+				not more than some bytes are written */
+	IMAGE_TARS_DROPPED,  /* hashed only: the layers have no tars afterwards, but where these are
+				what goes on */
+};
+
 struct image_options {
 	const char *name;         /* fromImageName, or NULL */
 	const char *tag;          /* fromImageTag, or NULL; only both together have an effect */
@@ -115,21 +126,26 @@ struct image_options {
 	const char *variant;      /* of the architecture, such as "v7"; NULL: any */
 	struct report *report;    /* says which image was taken where several were there, and warns
 				     where it is for another architecture; or NULL */
-	bool later;               /* leave inflating and hashing the layers to image_verify */
+	enum image_tars tars;
+	uint64_t spool_max; /* bytes of compressed layers whose tars are written all the same, with
+			       IMAGE_TARS_STREAMED */
+	/* Has what a compressed archive inflates to, for image_open; NULL: it is inflated. */
+	struct image_keep *keep;
+	bool later; /* leave inflating and hashing the layers to image_verify */
 };
 
 /*
  * Loads the image that the options choose. Everything is verified while it is read: the config's
  * digest where the source names it, each layer's blob digest and diff ID, the number of layers.
  * (Legacy layers have neither digests nor diff IDs: these are computed.) Compressed layers are
- * inflated once to unnamed temporary files, several at a time. Members are looked up by name
- * within the source only; in archives, symlinks among them too. A name is matched to the letter
- * first, then in the full form that Docker gives it ("docker.io/library/busybox:latest"), then,
- * where an OCI layout has bare tags, by the tag. Of several platforms the wanted one is taken,
- * else an image that does not say for which it is; a single image is taken whatever it is for,
- * with a warning. Errors are ERROR_INPUT with the path, what was found and expected; a name that
- * is not there lists the names that are. A passed cap (layers, inflated bytes) is an ERROR_LIMIT
- * that says the cap.
+ * inflated once, several at a time, to unnamed temporary files unless the options have it
+ * otherwise. Members are looked up by name within the source only; in archives, symlinks among them
+ * too. A name is matched to the letter first, then in the full form that Docker gives it
+ * ("docker.io/library/busybox:latest"), then, where an OCI layout has bare tags, by the tag. Of
+ * several platforms the wanted one is taken, else an image that does not say for which it is; a
+ * single image is taken whatever it is for, with a warning. Errors are ERROR_INPUT with the path,
+ * what was found and expected; a name that is not there lists the names that are. A passed cap
+ * (layers, inflated bytes) is an ERROR_LIMIT that says the cap.
  */
 int image_source_load(struct image_source *source, const struct image_options *options,
 	struct image **out, struct error *err);
@@ -146,8 +162,42 @@ int image_source_load(struct image_source *source, const struct image_options *o
 void image_verify_start(struct image *image);
 int image_verify(struct image *image, struct error *err);
 
-/* Whether all layers have their tars: before, they can be neither merged nor unpacked. */
+/*
+ * Whether all layers have their tars, or are streamed: before, they can be neither merged nor
+ * unpacked.
+ */
 bool image_has_tars(const struct image *image);
+
+/*
+ * The tar of a layer that is streamed, read from its first byte to its last while a thread of the
+ * stream's own inflates ahead. Outlives the image. The layer is verified by it, not by
+ * image_verify: the end is not given before its digests were compared with those that the source
+ * names, and, when it is read again, with those of the first time.
+ */
+struct image_stream;
+
+struct image_stream *image_stream_new(const struct image *image, size_t layer)
+	__attribute__((returns_nonnull));
+
+/*
+ * The next bytes, valid until the next call; *len is 0 at the end, and stays so. Errors as of
+ * image_source_load; after one, only image_stream_rewind and image_stream_free follow.
+ */
+int image_stream_next(
+	struct image_stream *stream, const uint8_t **data, size_t *len, struct error *err);
+
+/* Goes back to the first byte. */
+void image_stream_rewind(struct image_stream *stream);
+
+/* After the end was read: gives the layer its digest, where the source names none, and tar_size. */
+void image_stream_settle(const struct image_stream *stream, struct image_layer *layer);
+
+void image_stream_free(struct image_stream *stream);
+static inline void cleanup_image_stream_fn(struct image_stream **stream)
+{
+	image_stream_free(*stream);
+}
+#define cleanup_image_stream __attribute__((cleanup(cleanup_image_stream_fn)))
 
 /*
  * What the image's bytes are known by without reading them: the file that was opened, when it was
@@ -237,6 +287,40 @@ int image_make_config(const struct image *base, const struct image_write_options
  */
 char **image_env(const struct image *base, json_object *spec_config);
 void image_env_free(char **env);
+
+/*
+ * An archive that is being written. Its beginning, the base's layers, depends on nothing that a
+ * step does to them, and may be written beside it.
+ */
+struct image_writer;
+
+/* An archive at fd's position; fd stays the caller's, who leaves it alone until the end. */
+int image_writer_new(
+	int fd, enum image_compression compression, struct image_writer **out, struct error *err);
+
+/*
+ * Begins to write, in a thread, unless that has begun; the report gets its time in the end. The
+ * base's layers have their digests and their bytes, known or found to be right; the base must live
+ * as long as the writer. A failure is image_writer_finish's. May be left out.
+ */
+void image_writer_start(
+	struct image_writer *writer, const struct image *base, struct report *report);
+
+/*
+ * Writes what is not written yet, as image_write. base: that of image_writer_start. Of the options
+ * compression does not matter.
+ */
+int image_writer_finish(struct image_writer *writer, const struct image *base,
+	const struct image_write_options *options, struct image_written *written,
+	struct error *err);
+
+/* Ends the thread soon, whatever it is at. */
+void image_writer_free(struct image_writer *writer);
+static inline void cleanup_image_writer_fn(struct image_writer **writer)
+{
+	image_writer_free(*writer);
+}
+#define cleanup_image_writer __attribute__((cleanup(cleanup_image_writer_fn)))
 
 /*
  * Writes the archive to fd (at its position): oci-layout, index.json, manifest.json with RepoTags,

@@ -83,16 +83,22 @@ static int recognise(struct image_source *source, struct error *err)
 	return 0;
 }
 
-int image_source_open(const char *path, struct image_source **out, struct error *err)
+static int open_source(
+	const char *path, struct image_keep *keep, struct image_source **out, struct error *err)
 {
 	cleanup_image_source struct image_source *source = xcalloc(1, sizeof(*source));
-	int r = store_open(path, &source->store, err);
+	int r = store_open(path, keep, &source->store, err);
 	if (r == 0)
 		r = recognise(source, err);
 	if (r < 0)
 		return r;
 	*out = steal_ptr(&source);
 	return 0;
+}
+
+int image_source_open(const char *path, struct image_source **out, struct error *err)
+{
+	return open_source(path, NULL, out, err);
 }
 
 void image_source_free(struct image_source *source)
@@ -185,8 +191,9 @@ static int load_planned(struct image_source *source, const struct image_options 
 	image->config = json_object_get(plan.config);
 	image->name = steal_ptr(&plan.name);
 	/* Layers without any name but their digests are not given without them. */
-	bool later = options->later && source->layout != IMAGE_LAYOUT_LEGACY;
-	return layers_load(store, &plan, later, image, err);
+	struct image_options how = *options;
+	how.later = options->later && source->layout != IMAGE_LAYOUT_LEGACY;
+	return layers_load(store, &plan, &how, image, err);
 }
 
 int image_source_load(struct image_source *source, const struct image_options *options,
@@ -205,7 +212,7 @@ int image_open(const char *path, const struct image_options *options, struct ima
 	struct error *err)
 {
 	cleanup_image_source struct image_source *source = NULL;
-	int r = image_source_open(path, &source, err);
+	int r = open_source(path, options->keep, &source, err);
 	return r < 0 ? r : image_source_load(source, options, out, err);
 }
 

@@ -3,87 +3,32 @@
  * layout (image-spec image-layout.md) and manifest.json, over the same blobs.
  */
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "image/image.h"
-#include "image/json_safe.h"
+#include "image/image_documents.h"
 #include "image/tar_out.h"
+#include "support/cpu_time.h"
 #include "support/memory.h"
-#include "support/reference.h"
 
-#define TYPE_MANIFEST "application/vnd.oci.image.manifest.v1+json"
-#define TYPE_INDEX "application/vnd.oci.image.index.v1+json"
-#define TYPE_CONFIG "application/vnd.oci.image.config.v1+json"
-#define TYPE_LAYER "application/vnd.oci.image.layer.v1.tar"
+/* Bytes that are written between two looks at whether to stop. */
+#define STEP (1u << 20)
 
-/* Room for "blobs/sha256/" and a digest. */
-#define BLOB_NAME_SIZE 96
+/* The priority (setpriority(2)) of what goes on beside something else. */
+#define NICE_BESIDE 10
 
-/* A layer as it goes into the archive. */
-struct blob {
-	struct digest digest;
-	const char *media_type;
-	int fd;
-	uint64_t offset, size;
-};
-
-/* The documents, each ready to be written. */
-struct documents {
-	struct buffer config;
-	struct buffer manifest;
-	struct buffer index;
-	struct buffer docker; /* manifest.json */
-	struct image_written digests;
-};
-
-static void documents_free(struct documents *documents)
+/* The base's layers as they are by now, and room for another one; the caller frees it. */
+static struct layer_blob *collect(const struct image *base)
 {
-	buffer_free(&documents->config);
-	buffer_free(&documents->manifest);
-	buffer_free(&documents->index);
-	buffer_free(&documents->docker);
-}
-
-static const char *blob_name(const struct digest *digest, char name[static BLOB_NAME_SIZE])
-{
-	char hex[DIGEST_TEXT_SIZE];
-	snprintf(name, BLOB_NAME_SIZE, "blobs/sha256/%s", digest_hex(digest, hex));
-	return name;
-}
-
-static void add_text(json_object *object, const char *key, const char *text)
-{
-	json_object_object_add(object, key, json_object_new_string(text));
-}
-
-static json_object *descriptor(const char *media_type, const struct digest *digest, uint64_t size)
-{
-	char text[DIGEST_TEXT_SIZE];
-	json_object *object = json_object_new_object();
-	add_text(object, "mediaType", media_type);
-	add_text(object, "digest", digest_text(digest, text));
-	json_object_object_add(object, "size", json_object_new_uint64(size));
-	return object;
-}
-
-static json_object *versioned(const char *media_type)
-{
-	json_object *object = json_object_new_object();
-	json_object_object_add(object, "schemaVersion", json_object_new_int(2));
-	add_text(object, "mediaType", media_type);
-	return object;
-}
-
-/* The base's layers and the new one, which the caller frees. */
-static struct blob *collect(
-	const struct image *base, const struct image_new_layer *layer, size_t *count)
-{
-	*count = base->layer_count + (layer != NULL ? 1 : 0);
-	struct blob *blobs = xcalloc(*count, sizeof(*blobs));
+	struct layer_blob *blobs = xcalloc(base->layer_count + 1, sizeof(*blobs));
 	for (size_t i = 0; i < base->layer_count; i++) {
 		const struct image_layer *from = &base->layers[i];
-		blobs[i] = (struct blob){
+		blobs[i] = (struct layer_blob){
 			.digest = from->digest,
 			.media_type = from->media_type,
 			.fd = from->blob_fd,
@@ -91,104 +36,7 @@ static struct blob *collect(
 			.size = from->blob_size,
 		};
 	}
-	if (layer != NULL)
-		blobs[base->layer_count] = (struct blob){
-			.digest = layer->diff_id,
-			.media_type = TYPE_LAYER,
-			.fd = layer->fd,
-			.size = layer->size,
-		};
 	return blobs;
-}
-
-static void make_manifest(const struct blob *blobs, size_t count, struct documents *documents)
-{
-	cleanup_json json_object *manifest = versioned(TYPE_MANIFEST);
-	json_object_object_add(manifest, "config",
-		descriptor(TYPE_CONFIG, &documents->digests.image_id, documents->config.len));
-	json_object *layers = json_object_new_array();
-	for (size_t i = 0; i < count; i++)
-		json_object_array_add(
-			layers, descriptor(blobs[i].media_type, &blobs[i].digest, blobs[i].size));
-	json_object_object_add(manifest, "layers", layers);
-	json_put_text(manifest, &documents->manifest);
-	documents->digests.manifest = digest_of(documents->manifest.data, documents->manifest.len);
-}
-
-/* "name:latest" for a name without a tag: Docker takes no other in an archive. */
-static char *with_tag(const char *name)
-{
-	return xasprintf("%s%s", name, reference_tag(name) == NULL ? ":latest" : "");
-}
-
-/* One descriptor of the same manifest a name, with the annotations of containerd and Docker. */
-static void make_index(const struct image_write_options *options, struct documents *documents)
-{
-	cleanup_json json_object *index = versioned(TYPE_INDEX);
-	json_object *manifests = json_object_new_array();
-	for (size_t i = 0; options->tags[i] != NULL; i++) {
-		cleanup_free char *full = reference_normalise(options->tags[i]);
-		json_object *annotations = json_object_new_object();
-		add_text(annotations, "io.containerd.image.name", full);
-		add_text(annotations, "org.opencontainers.image.ref.name", reference_tag(full));
-		json_object *platform = json_object_new_object();
-		add_text(platform, "architecture", options->architecture);
-		add_text(platform, "os", "linux");
-		json_object *manifest = descriptor(
-			TYPE_MANIFEST, &documents->digests.manifest, documents->manifest.len);
-		json_object_object_add(manifest, "annotations", annotations);
-		json_object_object_add(manifest, "platform", platform);
-		json_object_array_add(manifests, manifest);
-	}
-	json_object_object_add(index, "manifests", manifests);
-	json_put_text(index, &documents->index);
-}
-
-static void make_docker(const struct image_write_options *options, const struct blob *blobs,
-	size_t count, struct documents *documents)
-{
-	char name[BLOB_NAME_SIZE];
-	json_object *image = json_object_new_object();
-	add_text(image, "Config", blob_name(&documents->digests.image_id, name));
-	json_object *tags = json_object_new_array();
-	for (size_t i = 0; options->tags[i] != NULL; i++) {
-		cleanup_free char *tag = with_tag(options->tags[i]);
-		json_object_array_add(tags, json_object_new_string(tag));
-	}
-	json_object_object_add(image, "RepoTags", tags);
-	json_object *layers = json_object_new_array();
-	for (size_t i = 0; i < count; i++)
-		json_object_array_add(
-			layers, json_object_new_string(blob_name(&blobs[i].digest, name)));
-	json_object_object_add(image, "Layers", layers);
-	cleanup_json json_object *list = json_object_new_array();
-	json_object_array_add(list, image);
-	json_put_text(list, &documents->docker);
-}
-
-static int make_documents(const struct image *base, const struct image_write_options *options,
-	const struct blob *blobs, size_t count, struct documents *documents, struct error *err)
-{
-	cleanup_json json_object *config = NULL;
-	int r = image_make_config(base, options, &config, err);
-	if (r < 0)
-		return r;
-	json_put_text(config, &documents->config);
-	documents->digests.image_id = digest_of(documents->config.data, documents->config.len);
-	make_manifest(blobs, count, documents);
-	make_index(options, documents);
-	make_docker(options, blobs, count, documents);
-	return 0;
-}
-
-/* Whether a layer with the same bytes comes before. */
-static bool is_repeated(const struct blob *blobs, size_t i)
-{
-	for (size_t k = 0; k < i; k++) {
-		if (digest_equal(&blobs[k].digest, &blobs[i].digest))
-			return true;
-	}
-	return false;
 }
 
 static int put_blob(struct sink *sink, const struct digest *digest, const struct buffer *bytes,
@@ -198,21 +46,12 @@ static int put_blob(struct sink *sink, const struct digest *digest, const struct
 	return tar_out_bytes(sink, blob_name(digest, name), bytes->data, bytes->len, err);
 }
 
-static int put_members(struct sink *sink, const struct blob *blobs, size_t count,
-	const struct documents *documents, struct error *err)
+/* What follows the layers. */
+static int put_documents(
+	struct sink *sink, const struct image_documents *documents, struct error *err)
 {
 	static const char layout[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
-	int r = tar_out_folder(sink, "blobs/", err);
-	if (r == 0)
-		r = tar_out_folder(sink, "blobs/sha256/", err);
-	for (size_t i = 0; r == 0 && i < count; i++) {
-		char name[BLOB_NAME_SIZE];
-		if (!is_repeated(blobs, i))
-			r = tar_out_copy(sink, blob_name(&blobs[i].digest, name), blobs[i].fd,
-				blobs[i].offset, blobs[i].size, err);
-	}
-	if (r == 0)
-		r = put_blob(sink, &documents->digests.image_id, &documents->config, err);
+	int r = put_blob(sink, &documents->digests.image_id, &documents->config, err);
 	if (r == 0)
 		r = put_blob(sink, &documents->digests.manifest, &documents->manifest, err);
 	if (r == 0)
@@ -228,22 +67,195 @@ static int put_members(struct sink *sink, const struct blob *blobs, size_t count
 	return r;
 }
 
-int image_write(int fd, const struct image *base, const struct image_write_options *options,
-	struct image_written *written, struct error *err)
+/* How far the layers are written. All zero at the archive's beginning. */
+struct progress {
+	bool has_folders;
+	size_t blob;
+	uint64_t done; /* bytes of that blob, whose header is written unless it is 0 */
+};
+
+struct image_writer {
+	struct sink *sink;
+	bool is_compressed;
+	/* The base's from the start on, which a thread may begin to write, and room for the new
+	 * one. */
+	struct layer_blob *blobs;
+	size_t base_count;
+	struct progress progress;
+	pthread_t thread;
+	bool has_thread;
+	atomic_bool is_stopping;
+	struct report *report;
+	/* The thread's alone until it ends. */
+	struct report_time time;
+	int result;
+	struct error err;
+};
+
+int image_writer_new(
+	int fd, enum image_compression compression, struct image_writer **out, struct error *err)
 {
-	struct documents documents __attribute__((cleanup(documents_free))) = {0};
-	size_t count;
-	cleanup_free struct blob *blobs = collect(base, options->layer, &count);
-	int r = make_documents(base, options, blobs, count, &documents, err);
+	cleanup_image_writer struct image_writer *writer = xcalloc(1, sizeof(*writer));
+	int r = sink_open(fd, compression, &writer->sink, err);
 	if (r < 0)
 		return r;
-	cleanup_sink struct sink *sink = NULL;
-	r = sink_open(fd, options->compression, &sink, err);
+	writer->is_compressed = compression != IMAGE_PLAIN;
+	*out = steal_ptr(&writer);
+	return 0;
+}
+
+static int put_folders(struct image_writer *writer, struct error *err)
+{
+	if (writer->progress.has_folders)
+		return 0;
+	writer->progress.has_folders = true;
+	int r = tar_out_folder(writer->sink, "blobs/", err);
+	return r < 0 ? r : tar_out_folder(writer->sink, "blobs/sha256/", err);
+}
+
+/* Whether a layer with the same bytes comes before. */
+static bool is_repeated(const struct layer_blob *blobs, size_t i)
+{
+	for (size_t k = 0; k < i; k++) {
+		if (digest_equal(&blobs[k].digest, &blobs[i].digest))
+			return true;
+	}
+	return false;
+}
+
+/* Goes on with one layer. Returns 1 where it was stopped before the layer's end. */
+static int put_layer(struct image_writer *writer, const struct layer_blob *blob, struct error *err)
+{
+	uint64_t *done = &writer->progress.done;
+	char name[BLOB_NAME_SIZE];
+	blob_name(&blob->digest, name);
+	int r = *done == 0 ? tar_out_file_header(writer->sink, name, blob->size, err) : 0;
+	while (r == 0 && *done < blob->size) {
+		uint64_t left = blob->size - *done;
+		uint64_t n = left < STEP ? left : STEP;
+		r = sink_copy(writer->sink, blob->fd, blob->offset + *done, n, name, err);
+		*done += n;
+		if (r == 0 && *done < blob->size && atomic_load(&writer->is_stopping))
+			return 1;
+	}
+	return r < 0 ? r : tar_out_padding(writer->sink, blob->size, err);
+}
+
+/*
+ * Writes the archive from where it stands to the end of the first count layers. Returns 1 where it
+ * was stopped before; what is left is for another call.
+ */
+static int put_layers(struct image_writer *writer, size_t count, struct error *err)
+{
+	struct progress *progress = &writer->progress;
+	int r = put_folders(writer, err);
+	for (; r == 0 && progress->blob < count; progress->blob++, progress->done = 0) {
+		if (atomic_load(&writer->is_stopping))
+			return 1;
+		if (!is_repeated(writer->blobs, progress->blob))
+			r = put_layer(writer, &writer->blobs[progress->blob], err);
+		if (r != 0)
+			break;
+	}
+	return r;
+}
+
+/*
+ * The beginning, beside something else, which goes first where there are not processors for both:
+ * whoever waits for the end does himself what is left. Compressing has threads of its own, which
+ * would stay behind others to the end.
+ */
+static void *work(void *data)
+{
+	struct image_writer *writer = data;
+	writer->time = (struct report_time){
+		.name = "blobs",
+		.begin = report_clock(writer->report),
+	};
+	if (!writer->is_compressed)
+		setpriority(PRIO_PROCESS, 0, NICE_BESIDE);
+	writer->result = put_layers(writer, writer->base_count, &writer->err);
+	writer->time.seconds = report_clock(writer->report) - writer->time.begin;
+	writer->time.cpu = cpu_seconds(RUSAGE_THREAD);
+	return NULL;
+}
+
+/* Ends the thread where it is. Returns what failed in it. */
+static int stop(struct image_writer *writer, struct error *err)
+{
+	if (!writer->has_thread)
+		return 0;
+	atomic_store(&writer->is_stopping, true);
+	pthread_join(writer->thread, NULL);
+	atomic_store(&writer->is_stopping, false);
+	writer->has_thread = false;
+	report_beside(writer->report, &writer->time);
+	if (writer->result < 0)
+		*err = writer->err;
+	return writer->result < 0 ? writer->result : 0;
+}
+
+static void take_base(struct image_writer *writer, const struct image *base)
+{
+	writer->blobs = collect(base);
+	writer->base_count = base->layer_count;
+}
+
+void image_writer_start(
+	struct image_writer *writer, const struct image *base, struct report *report)
+{
+	if (writer->blobs != NULL || base->layer_count == 0)
+		return;
+	take_base(writer, base);
+	writer->report = report;
+	writer->has_thread = pthread_create(&writer->thread, NULL, work, writer) == 0;
+}
+
+int image_writer_finish(struct image_writer *writer, const struct image *base,
+	const struct image_write_options *options, struct image_written *written, struct error *err)
+{
+	cleanup_image_documents struct image_documents documents = {0};
+	const struct image_new_layer *layer = options->layer;
+	int r = stop(writer, err);
+	if (r < 0)
+		return r;
+	if (writer->blobs == NULL)
+		take_base(writer, base);
+	size_t count = writer->base_count;
+	if (layer != NULL)
+		writer->blobs[count++] = (struct layer_blob){
+			.digest = layer->diff_id,
+			.media_type = TYPE_LAYER,
+			.fd = layer->fd,
+			.size = layer->size,
+		};
+	r = image_documents_make(base, options, writer->blobs, count, &documents, err);
 	if (r == 0)
-		r = put_members(sink, blobs, count, &documents, err);
+		r = put_layers(writer, count, err);
 	if (r == 0)
-		r = sink_finish(sink, err);
+		r = put_documents(writer->sink, &documents, err);
+	if (r == 0)
+		r = sink_finish(writer->sink, err);
 	if (r == 0)
 		*written = documents.digests;
 	return r;
+}
+
+void image_writer_free(struct image_writer *writer)
+{
+	if (writer == NULL)
+		return;
+	struct error unseen;
+	stop(writer, &unseen);
+	sink_free(writer->sink);
+	free(writer->blobs);
+	free(writer);
+}
+
+int image_write(int fd, const struct image *base, const struct image_write_options *options,
+	struct image_written *written, struct error *err)
+{
+	cleanup_image_writer struct image_writer *writer = NULL;
+	int r = image_writer_new(fd, options->compression, &writer, err);
+	return r < 0 ? r : image_writer_finish(writer, base, options, written, err);
 }

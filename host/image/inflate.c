@@ -79,11 +79,13 @@ static int spend(struct inflate_budget *budget, size_t len, struct error *err)
 		(unsigned long long)budget->limit);
 }
 
-static int pump(struct inflate_job *job, struct drain *drain, void *state, struct error *err)
+static int pump(struct inflate_job *job, void *state, struct inflate_sink *sink, struct error *err)
 {
-	void *buffer;
-	while ((buffer = drain_buffer(drain)) != NULL) {
-		size_t len = 0;
+	size_t len = DRAIN_CHUNK;
+	while (len == DRAIN_CHUNK) {
+		void *buffer = sink->buffer(sink);
+		if (buffer == NULL)
+			return 1;
 		if (job->abandoned != NULL && atomic_load(job->abandoned))
 			return error_set(
 				err, ERROR_INTERNAL, ECANCELED, "%s: abandoned", job->name);
@@ -92,35 +94,54 @@ static int pump(struct inflate_job *job, struct drain *drain, void *state, struc
 			r = spend(job->budget, len, err);
 		if (r < 0)
 			return r;
-		drain_push(drain, len);
-		if (len < DRAIN_CHUNK)
-			break;
+		sink->push(sink, len);
 	}
-	return drain_finish(drain, &job->inflated, &job->inflated_size, err);
+	return 0;
 }
 
-int inflate_run(struct inflate_job *job, struct error *err)
+int inflate_into(struct inflate_job *job, struct inflate_sink *sink, struct error *err)
 {
-	cleanup_free uint8_t *buffer = xmalloc(RANGE_CHUNK);
-	cleanup_hasher struct hasher *hasher = hasher_new();
-	cleanup_drain struct drain *drain = drain_new(job->to, job->to_offset);
+	cleanup_drain struct drain *compressed = drain_new(-1, 0);
 	struct range range = {
 		.fd = job->from,
 		.offset = job->offset,
 		.end = job->offset + job->size,
 		.name = job->name,
-		.hasher = hasher,
+		.drain = compressed,
 		.err = err,
-		.buffer = buffer,
 	};
 	void *state = NULL;
 	int r = job->format->open(job->format, &range, &state);
 	if (r == 0)
-		r = pump(job, drain, state, err);
+		r = pump(job, state, sink, err);
 	job->format->close(state);
-	if (r == 0)
-		r = range_drain(&range);
-	if (r == 0)
-		job->digest = hasher_finish(hasher);
-	return r;
+	if (r != 0)
+		return r < 0 ? r : 0;
+	return range_finish(&range, &job->digest);
+}
+
+struct drain_sink {
+	struct inflate_sink base;
+	struct drain *drain;
+};
+
+static void *next_buffer(struct inflate_sink *sink)
+{
+	return drain_buffer(((struct drain_sink *)sink)->drain);
+}
+
+static void push(struct inflate_sink *sink, size_t len)
+{
+	drain_push(((struct drain_sink *)sink)->drain, len);
+}
+
+int inflate_run(struct inflate_job *job, int to, uint64_t to_offset, struct error *err)
+{
+	cleanup_drain struct drain *drain = drain_new(to, to_offset);
+	struct drain_sink sink = {
+		.base = {.buffer = next_buffer, .push = push},
+		.drain = drain,
+	};
+	int r = inflate_into(job, &sink.base, err);
+	return r < 0 ? r : drain_finish(drain, &job->inflated, &job->inflated_size, err);
 }

@@ -40,8 +40,6 @@ struct inflate_job {
 	uint64_t offset, size;
 	const struct decode_format *format;
 	const char *name; /* for messages */
-	int to;           /* inflated bytes are written here, from to_offset on */
-	uint64_t to_offset;
 	struct inflate_budget *budget;
 	const _Atomic bool *abandoned; /* set: nobody wants the result; NULL: never */
 	/* Given back. */
@@ -50,11 +48,26 @@ struct inflate_job {
 	uint64_t inflated_size;
 };
 
+/* Where inflated bytes go. */
+struct inflate_sink {
+	/* The next DRAIN_CHUNK bytes to fill; NULL: no more is wanted. */
+	void *(*buffer)(struct inflate_sink *sink);
+	/* Takes what the buffer was filled with. */
+	void (*push)(struct inflate_sink *sink, size_t len);
+};
+
 /*
- * Inflates. Zeros in whole blocks become holes of `to`, which must have nothing at or after
- * to_offset and ends behind the last byte then. Damage is an ERROR_INPUT, a spent budget an
- * ERROR_LIMIT that says the limit. A job that was abandoned fails soon, with no word for anybody.
+ * Inflates into the sink, and gives job->digest. Damage is an ERROR_INPUT, a spent budget an
+ * ERROR_LIMIT that says the limit. Where the sink wants no more, it returns 0 without the digest. A
+ * job that was abandoned fails soon, with no word for anybody.
  */
-int inflate_run(struct inflate_job *job, struct error *err);
+int inflate_into(struct inflate_job *job, struct inflate_sink *sink, struct error *err);
+
+/*
+ * Inflates into a file, and gives all of the digests. Zeros in whole blocks become holes of `to`,
+ * which must have nothing at or after to_offset and ends behind the last byte then. to: -1: nothing
+ * is written. Errors as of inflate_into; a full disk is an ERROR_OUTPUT.
+ */
+int inflate_run(struct inflate_job *job, int to, uint64_t to_offset, struct error *err);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "image/blobs.h"
 #include "image/diff_ids.h"
+#include "image/streamed.h"
 #include "support/identity.h"
 #include "support/memory.h"
 
@@ -61,14 +62,14 @@ static struct blob *find_blob(struct layers *layers, const struct extent *extent
 }
 
 /* Makes the blobs, and the budget for all of them. */
-static int add_blobs(struct layers *layers, const struct plan *plan, bool later,
-	const struct store *store, struct error *err)
+static int add_blobs(struct layers *layers, const struct plan *plan, const struct image *image,
+	bool later, const struct store *store, struct error *err)
 {
 	uint64_t compressed = 0;
 	for (size_t i = 0; i < plan->layer_count; i++) {
 		const struct extent *extent = &plan->layers[i].extent;
 		const struct decode_format *format;
-		if (find_blob(layers, extent) != NULL)
+		if (image->layers[i].is_streamed || find_blob(layers, extent) != NULL)
 			continue;
 		cleanup_free char *name = xasprintf("%s: layer %zu of %zu (%s)", store->path, i + 1,
 			plan->layer_count, plan->layers[i].label);
@@ -186,8 +187,8 @@ static struct digest fingerprint(const struct store *store, const struct plan *p
 	return hasher_finish(hasher);
 }
 
-int layers_load(const struct store *store, const struct plan *plan, bool later, struct image *image,
-	struct error *err)
+int layers_load(const struct store *store, const struct plan *plan,
+	const struct image_options *options, struct image *image, struct error *err)
 {
 	__attribute__((cleanup(layers_cleanup))) struct layers *layers =
 		xcalloc(1, sizeof(*layers));
@@ -198,12 +199,19 @@ int layers_load(const struct store *store, const struct plan *plan, bool later, 
 		return error_set(err, ERROR_INPUT, EINVAL,
 			"%s: the manifest lists %zu layers, but the image config has %zu diff IDs",
 			store->path, plan->layer_count, diff_count);
-	layers->now = blobs_new(plan->layer_count, &layers->budget);
-	layers->later = blobs_new(plan->layer_count, &layers->budget);
+	layers->now = blobs_new(plan->layer_count, options->tars, &layers->budget);
+	layers->later = blobs_new(plan->layer_count, options->tars, &layers->budget);
 	layers->expected = expectations(plan, diff_ids);
 	layers->count = plan->layer_count;
 	layers->lacks_diff_ids = plan->lacks_diff_ids;
-	int r = add_blobs(layers, plan, later, store, err);
+	image->layers = xcalloc(plan->layer_count, sizeof(*image->layers));
+	image->layer_count = plan->layer_count;
+	bool may_stream = options->tars == IMAGE_TARS_STREAMED && !plan->lacks_diff_ids;
+	int r = may_stream ? streamed_choose(
+				     store, plan, diff_ids, options->spool_max, image->layers, err)
+			   : 0;
+	if (r == 0)
+		r = add_blobs(layers, plan, image, options->later, store, err);
 	if (r < 0)
 		return r;
 	if (layers->later->count != 0 && store->origin_fd >= 0)
@@ -211,8 +219,6 @@ int layers_load(const struct store *store, const struct plan *plan, bool later, 
 	files->spools = xcalloc(2 * (size_t)BLOBS_THREADS_MAX, sizeof(*files->spools));
 	blobs_start(layers->now, BLOBS_AT_ONCE);
 	blobs_finish(layers->now, files->spools, &files->spool_count);
-	image->layers = xcalloc(plan->layer_count, sizeof(*image->layers));
-	image->layer_count = plan->layer_count;
 	r = take_layers(layers, layers->now, image->layers, err);
 	if (r < 0)
 		return r;
@@ -257,7 +263,7 @@ int image_verify(struct image *image, struct error *err)
 bool image_has_tars(const struct image *image)
 {
 	for (size_t i = 0; i < image->layer_count; i++) {
-		if (image->layers[i].tar_fd < 0)
+		if (image->layers[i].tar_fd < 0 && !image->layers[i].is_streamed)
 			return false;
 	}
 	return true;

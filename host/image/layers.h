@@ -20,9 +20,9 @@ void image_files_free(struct image_files *files);
  * Fills in image->layers from the plan, whose config holds as many diff IDs, or none where the
  * plan says so: then image->config, which is there, gets them. Each distinct blob
  * is read once, several at a time by threads. The first layer that is wrong gives the error.
- * later: as in struct image_options.
+ * Of the options it takes `later` and what is to become of the tars.
  */
-int layers_load(const struct store *store, const struct plan *plan, bool later, struct image *image,
-	struct error *err);
+int layers_load(const struct store *store, const struct plan *plan,
+	const struct image_options *options, struct image *image, struct error *err);
 
 #endif

@@ -9,14 +9,17 @@ int range_next(struct range *range, const uint8_t **data, size_t *len)
 {
 	uint64_t left = range->end - range->offset;
 	size_t n = left < RANGE_CHUNK ? (size_t)left : RANGE_CHUNK;
+	/* A drain that writes no file has a buffer at all times. */
+	if (range->drain != NULL)
+		range->buffer = drain_buffer(range->drain);
 	range->result = interrupt_check(range->err);
 	if (range->result == 0)
 		range->result = file_read_at(
 			range->fd, range->buffer, n, range->offset, range->name, range->err);
 	if (range->result < 0)
 		return range->result;
-	if (range->hasher != NULL)
-		hasher_add(range->hasher, range->buffer, n);
+	if (range->drain != NULL)
+		drain_push(range->drain, n);
 	range->offset += n;
 	*data = range->buffer;
 	*len = n;
@@ -41,7 +44,7 @@ static la_int64_t on_skip(struct archive *archive, void *data, la_int64_t reques
 {
 	(void)archive;
 	struct range *range = data;
-	if (range->hasher != NULL || request <= 0)
+	if (range->drain != NULL || request <= 0)
 		return 0;
 	uint64_t left = range->end - range->offset;
 	uint64_t n = (uint64_t)request < left ? (uint64_t)request : left;
@@ -66,12 +69,13 @@ int range_error(struct range *range, struct archive *archive)
 		text != NULL ? text : "cannot be read");
 }
 
-int range_drain(struct range *range)
+int range_finish(struct range *range, struct digest *digest)
 {
 	const uint8_t *data;
 	size_t len;
+	uint64_t size;
 	int r = 0;
 	while (r == 0 && range->offset < range->end)
 		r = range_next(range, &data, &len);
-	return r;
+	return r < 0 ? r : drain_finish(range->drain, digest, &size, range->err);
 }

@@ -5,21 +5,21 @@
 #include <archive.h>
 #include <stdint.h>
 
-#include "support/digest.h"
+#include "image/drain.h"
 #include "support/error.h"
 
 /* Bytes read at once, and how often a long read asks whether it was interrupted. */
-#define RANGE_CHUNK (256u << 10)
+#define RANGE_CHUNK DRAIN_CHUNK
 
 struct range {
 	int fd;
-	uint64_t offset;       /* of the next byte to read */
-	uint64_t end;          /* of the last one, and one more */
-	const char *name;      /* for messages */
-	struct hasher *hasher; /* is fed with all that is read; NULL: parts may be skipped */
-	struct error *err;     /* where a failed read leaves its words */
-	int result;            /* 0, or the negative errno value of the failed read */
-	uint8_t *buffer;       /* RANGE_CHUNK bytes */
+	uint64_t offset;     /* of the next byte to read */
+	uint64_t end;        /* of the last one, and one more */
+	const char *name;    /* for messages */
+	struct drain *drain; /* hashes all that is read; NULL: parts may be skipped */
+	struct error *err;   /* where a failed read leaves its words */
+	int result;          /* 0, or the negative errno value of the failed read */
+	uint8_t *buffer;     /* RANGE_CHUNK bytes, where there is no drain, which has its own */
 };
 
 /*
@@ -40,8 +40,8 @@ int range_open(struct range *range, struct archive *archive);
  */
 int range_error(struct range *range, struct archive *archive);
 
-/* Feeds the hasher with what nobody has read. */
-int range_drain(struct range *range);
+/* Reads what nobody has read, for the drain, and gives the digest of all of the range. */
+int range_finish(struct range *range, struct digest *digest);
 
 static inline void cleanup_archive_read_fn(struct archive **archive)
 {

@@ -1,4 +1,7 @@
-/* Where the archive's bytes go: a file, as they are or compressed. */
+/*
+ * Where the archive's bytes go: a file, as they are or compressed. Compressed bytes are the same
+ * for every number of processors.
+ */
 #ifndef LAYERVM_IMAGE_SINK_H
 #define LAYERVM_IMAGE_SINK_H
 
@@ -15,7 +18,7 @@ int sink_open(int fd, enum image_compression compression, struct sink **out, str
 
 int sink_write(struct sink *sink, const void *data, size_t len, struct error *err);
 
-/* Copies len bytes of another file; where nothing is compressed, without reading them. */
+/* Copies bytes of another file; where nothing is compressed, without reading them. */
 int sink_copy(struct sink *sink, int from, uint64_t offset, uint64_t len, const char *name,
 	struct error *err);
 

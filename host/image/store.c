@@ -8,6 +8,7 @@
 
 #include "image/range.h"
 #include "support/fileio.h"
+#include "support/identity.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
 
@@ -41,7 +42,46 @@ static int spool(int fd, const char *path, uint64_t *size, struct error *err)
 	}
 }
 
-/* Replaces a compressed archive by what it holds. */
+/* Which file it is: what it inflates to is known by that. */
+static struct digest origin_digest(const struct store *store)
+{
+	struct file_identity identity = file_identity(&store->origin);
+	return digest_of(&identity, sizeof(identity));
+}
+
+static int inflate_to_temporary(struct inflate_job *job, int *out, struct error *err)
+{
+	cleanup_close int to = file_temporary(err);
+	int r = to < 0 ? to : inflate_run(job, to, 0, err);
+	if (r == 0)
+		*out = steal_fd(&to);
+	return r;
+}
+
+/* Inflates into a file of the keeper's. Returns 1 where the keeper takes none. */
+static int inflate_to_keep(
+	struct store *store, struct inflate_job *job, int *out, struct error *err)
+{
+	struct image_keep *keep = store->keep;
+	cleanup_close int to = keep != NULL ? keep->start(keep) : -1;
+	if (to < 0)
+		return 1;
+	int r = inflate_run(job, to, 0, err);
+	if (r < 0 && err->kind == ERROR_OUTPUT) {
+		keep->fail(keep, r, err);
+		store->budget.used = 0;
+		return 1;
+	}
+	if (r < 0)
+		return r;
+	/* A file that may be another one by now, with the same times, is not known by them. */
+	if (store_is_settled(store))
+		keep->finish(keep, &job->inflated, job->inflated_size);
+	*out = steal_fd(&to);
+	return 0;
+}
+
+/* Replaces a compressed archive by what it holds, which may have been inflated before. */
 static int inflate_archive(struct store *store, struct error *err)
 {
 	struct inflate_job job = {
@@ -53,15 +93,25 @@ static int inflate_archive(struct store *store, struct error *err)
 	int r = inflate_detect(store->fd, 0, store->size, store->path, &job.format, err);
 	if (r < 0 || job.format == NULL)
 		return r;
-	cleanup_close int to = file_temporary(err);
-	if (to < 0)
-		return to;
-	job.to = to;
+	int inflated = -1;
 	store->budget = inflate_budget(store->path, store->size);
-	r = inflate_run(&job, err);
+	/* What comes through a pipe is no file that is known again. */
+	if (store->origin_fd < 0)
+		store->keep = NULL;
+	if (store->keep != NULL) {
+		struct digest file = origin_digest(store);
+		r = store->keep->find(store->keep, &file, &inflated, &job.inflated_size, err);
+		store->budget.used = r > 0 ? job.inflated_size : 0;
+	}
+	if (r == 0)
+		r = inflate_to_keep(store, &job, &inflated, err);
+	if (r == 1 && inflated < 0)
+		r = inflate_to_temporary(&job, &inflated, err);
 	if (r < 0)
 		return r;
-	store->fd = steal_fd(&to);
+	if (store->fd != store->origin_fd)
+		close(store->fd);
+	store->fd = inflated;
 	store->size = job.inflated_size;
 	return 0;
 }
@@ -94,11 +144,12 @@ static void cleanup_store_fn(struct store **store)
 	store_unref(*store);
 }
 
-int store_open(const char *path, struct store **out, struct error *err)
+int store_open(const char *path, struct image_keep *keep, struct store **out, struct error *err)
 {
 	bool is_stdin = strcmp(path, "-") == 0;
 	struct store *store __attribute__((cleanup(cleanup_store_fn))) = xcalloc(1, sizeof(*store));
 	store->references = 1;
+	store->keep = keep;
 	store->path = xstrdup(is_stdin ? "standard input" : path);
 	store->fd = store->origin_fd = -1;
 	store->folder.fd = -1;
@@ -111,6 +162,7 @@ int store_open(const char *path, struct store **out, struct error *err)
 		r = index_read(store->fd, store->size, store->path, &store->index, err);
 	if (r < 0)
 		return r;
+	store->keep = NULL;
 	*out = steal_ptr(&store);
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include "image/archive_index.h"
 #include "image/folder.h"
 #include "image/inflate.h"
+#include "image/keep.h"
 #include "support/error.h"
 
 /* Bytes of a file in one piece; fd belongs to the store. */
@@ -31,11 +32,15 @@ struct store {
 	int origin_fd; /* the regular file that was opened, compressed or not; -1: there is none */
 	struct stat origin;           /* as it was then */
 	uint64_t document_bytes;      /* read so far by json_read_extent */
+	struct image_keep *keep;      /* until it is open */
 	struct inflate_budget budget; /* what inflating a compressed archive left; limit 0: none */
 };
 
-/* Opens a path, "-" being standard input. The store has one reference then. */
-int store_open(const char *path, struct store **out, struct error *err);
+/*
+ * Opens a path, "-" being standard input. The store has one reference then. keep: has what a
+ * compressed archive inflates to, or NULL.
+ */
+int store_open(const char *path, struct image_keep *keep, struct store **out, struct error *err);
 
 /*
  * Whether the file that was opened will show every later change by its times: nobody has changed

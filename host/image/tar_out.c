@@ -22,7 +22,7 @@ static int put_header(struct sink *sink, const char *name, char type, uint32_t m
 	return sink_write(sink, &header, sizeof(header), err);
 }
 
-static int put_padding(struct sink *sink, uint64_t size, struct error *err)
+int tar_out_padding(struct sink *sink, uint64_t size, struct error *err)
 {
 	static const char zeros[TAR_BLOCK];
 	size_t rest = (size_t)(size % TAR_BLOCK);
@@ -41,7 +41,7 @@ static int put_size_record(struct sink *sink, uint64_t size, struct error *err)
 	if (r == 0)
 		r = sink_write(sink, record, (size_t)len, err);
 	if (r == 0)
-		r = put_padding(sink, (uint64_t)len, err);
+		r = tar_out_padding(sink, (uint64_t)len, err);
 	return r;
 }
 
@@ -63,16 +63,7 @@ int tar_out_bytes(
 	int r = tar_out_file_header(sink, name, len, err);
 	if (r == 0)
 		r = sink_write(sink, data, len, err);
-	return r < 0 ? r : put_padding(sink, len, err);
-}
-
-int tar_out_copy(struct sink *sink, const char *name, int from, uint64_t offset, uint64_t len,
-	struct error *err)
-{
-	int r = tar_out_file_header(sink, name, len, err);
-	if (r == 0)
-		r = sink_copy(sink, from, offset, len, name, err);
-	return r < 0 ? r : put_padding(sink, len, err);
+	return r < 0 ? r : tar_out_padding(sink, len, err);
 }
 
 int tar_out_end(struct sink *sink, struct error *err)

@@ -17,16 +17,13 @@
 /* A folder; its name ends with '/'. */
 int tar_out_folder(struct sink *sink, const char *name, struct error *err);
 
-/* The header of a file alone: its bytes, filled up to a whole block, are the caller's to write. */
+/* A file in steps: its header, then its bytes, which the caller writes, then the padding. */
 int tar_out_file_header(struct sink *sink, const char *name, uint64_t size, struct error *err);
+int tar_out_padding(struct sink *sink, uint64_t size, struct error *err);
 
 /* A file with the given bytes. */
 int tar_out_bytes(
 	struct sink *sink, const char *name, const void *data, size_t len, struct error *err);
-
-/* A file with bytes of another file. */
-int tar_out_copy(struct sink *sink, const char *name, int from, uint64_t offset, uint64_t len,
-	struct error *err);
 
 /* The two blocks of zeros at the end. */
 int tar_out_end(struct sink *sink, struct error *err);

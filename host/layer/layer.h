@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "support/digest.h"
+#include "tree/feed.h"
 #include "tree/tree.h"
 
 /* A member whose name begins so takes a name of the layers below away (layer.md, "Whiteouts"). */
@@ -28,6 +29,13 @@
  */
 int layer_apply(
 	struct tree *tree, struct source *tar, uint64_t size, const char *name, struct error *err);
+
+/*
+ * The same for a tar that comes in order, and is read to the feed's end. tar: what files are read
+ * from afterwards, source_forward of the same feed; belongs to the tree.
+ */
+int layer_apply_feed(struct tree *tree, struct feed *feed, struct source *tar, const char *name,
+	struct error *err);
 
 /* The largest layer that is written, in bytes: a sparse file of no blocks can have any length. */
 #define LAYER_SIZE_MAX (UINT64_C(64) << 30)

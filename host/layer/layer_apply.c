@@ -22,11 +22,13 @@
 /* A layer that is being read. */
 struct reader {
 	struct tree *tree;
-	struct source *tar;
-	uint64_t size;
-	uint64_t position; /* of the next byte for libarchive */
-	uint64_t data_end; /* of the last entry's data where it is a file; 0: it is none */
+	struct source *tar; /* what the files' data is read from afterwards */
+	struct feed *feed;  /* what the tar is read from now; NULL: that source */
+	uint64_t size;      /* UINT64_MAX: a feed's, nobody knows it before its end */
+	uint64_t position;  /* of the next byte for libarchive */
+	uint64_t data_end;  /* of the last entry's data where it is a file; 0: it is none */
 	uint8_t *chunk;
+	int result; /* of the last read */
 	struct error *err;
 	struct dentry **marked; /* all that got a flag of LAYER_FLAGS, to be cleared in the end */
 	size_t marked_count;
@@ -38,16 +40,27 @@ static void archive_cleanup(struct archive **archive)
 	archive_read_free(*archive);
 }
 
+/* Of a source the next bytes, at most READ_CHUNK. */
+static int read_source(struct reader *r, const uint8_t **bytes, size_t *len)
+{
+	uint64_t rest = r->size - r->position;
+	*len = rest < READ_CHUNK ? (size_t)rest : READ_CHUNK;
+	*bytes = r->chunk;
+	return *len == 0 ? 0 : r->tar->read(r->tar, r->chunk, *len, r->position, r->err);
+}
+
 static la_ssize_t on_read(struct archive *archive, void *data, const void **buffer)
 {
 	struct reader *r = data;
-	uint64_t rest = r->size - r->position;
-	size_t n = rest < READ_CHUNK ? (size_t)rest : READ_CHUNK;
-	*buffer = r->chunk;
-	if (n != 0 && r->tar->read(r->tar, r->chunk, n, r->position, r->err) < 0) {
+	const uint8_t *bytes = NULL;
+	size_t n = 0;
+	r->result = r->feed != NULL ? r->feed->next(r->feed, &bytes, &n, r->err)
+				    : read_source(r, &bytes, &n);
+	if (r->result < 0) {
 		archive_set_error(archive, EIO, "%s", r->err->message);
 		return -1;
 	}
+	*buffer = bytes;
 	r->position += n;
 	return (la_ssize_t)n;
 }
@@ -56,6 +69,8 @@ static la_int64_t on_skip(struct archive *archive, void *data, la_int64_t reques
 {
 	struct reader *r = data;
 	(void)archive;
+	if (r->feed != NULL)
+		return 0;
 	uint64_t rest = r->size - r->position;
 	uint64_t n = request <= 0 ? 0 : (uint64_t)request < rest ? (uint64_t)request : rest;
 	r->position += n;
@@ -369,6 +384,8 @@ static int read_entries(struct reader *r, struct archive *archive)
 			return code;
 		int status = archive_read_next_header(archive, &entry);
 		int64_t at = archive_read_header_position(archive);
+		if (r->result < 0)
+			return r->result;
 		if (status != ARCHIVE_OK && status != ARCHIVE_WARN && status != ARCHIVE_EOF)
 			return error_set(r->err, ERROR_INPUT, EINVAL, "at byte %" PRId64 ": %s", at,
 				archive_error_string(archive));
@@ -391,8 +408,9 @@ static int open_archive(struct reader *r, struct archive *archive)
 		archive_read_set_read_callback(archive, on_read) != ARCHIVE_OK ||
 		archive_read_set_skip_callback(archive, on_skip) != ARCHIVE_OK ||
 		archive_read_open1(archive) != ARCHIVE_OK)
-		return error_set(r->err, ERROR_INPUT, EINVAL, "not a tar: %s",
-			archive_error_string(archive));
+		return r->result < 0 ? r->result
+				     : error_set(r->err, ERROR_INPUT, EINVAL, "not a tar: %s",
+					       archive_error_string(archive));
 	return 0;
 }
 
@@ -405,6 +423,33 @@ static int apply(struct reader *r)
 	return code < 0 ? code : read_entries(r, archive);
 }
 
+/* Takes what follows the tar's end, which a feed is to see too. */
+static int finish_feed(struct reader *r)
+{
+	const uint8_t *bytes;
+	size_t len = 1;
+	while (r->result == 0 && len != 0)
+		r->result = r->feed->next(r->feed, &bytes, &len, r->err);
+	return r->result;
+}
+
+static int apply_reader(struct reader *r, const char *name)
+{
+	/* In another locale libarchive does not give names of pax headers as they are. */
+	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	locale_t saved = uselocale(utf8);
+	int code = apply(r);
+	uselocale(saved);
+	if (utf8 != (locale_t)0)
+		freelocale(utf8);
+	for (size_t i = 0; i < r->marked_count; i++)
+		r->marked[i]->flags &= (uint8_t)~LAYER_FLAGS;
+	free(r->marked);
+	if (code == 0 && r->feed != NULL)
+		code = finish_feed(r);
+	return code < 0 ? error_wrap(r->err, code, "%s", name) : 0;
+}
+
 int layer_apply(
 	struct tree *tree, struct source *tar, uint64_t size, const char *name, struct error *err)
 {
@@ -414,15 +459,16 @@ int layer_apply(
 		.size = size,
 		.chunk = chunk,
 		.err = err};
-	/* In another locale libarchive does not give names of pax headers as they are. */
-	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-	locale_t saved = uselocale(utf8);
-	int code = apply(&r);
-	uselocale(saved);
-	if (utf8 != (locale_t)0)
-		freelocale(utf8);
-	for (size_t i = 0; i < r.marked_count; i++)
-		r.marked[i]->flags &= (uint8_t)~LAYER_FLAGS;
-	free(r.marked);
-	return code < 0 ? error_wrap(err, code, "%s", name) : 0;
+	return apply_reader(&r, name);
+}
+
+int layer_apply_feed(struct tree *tree, struct feed *feed, struct source *tar, const char *name,
+	struct error *err)
+{
+	struct reader r = {.tree = tree,
+		.tar = tree_own_source(tree, tar),
+		.feed = feed,
+		.size = UINT64_MAX,
+		.err = err};
+	return apply_reader(&r, name);
 }

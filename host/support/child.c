@@ -237,6 +237,13 @@ int child_wait(struct child *child, int *status, struct error *err)
 	return 0;
 }
 
+void child_terminate(const struct child *child)
+{
+	/* It is not waited for yet, and so nobody else has its number. */
+	if (child->pid > 0)
+		kill(child->pid, SIGTERM);
+}
+
 void child_kill(struct child *child)
 {
 	struct error ignored;

@@ -99,6 +99,9 @@ int child_start(const struct child_options *options, struct child *child, struct
  */
 int child_wait(struct child *child, int *status, struct error *err);
 
+/* Asks the child to end, by SIGTERM, if there is one. It is still to be waited for. */
+void child_terminate(const struct child *child);
+
 /* Ends the child and its group by SIGKILL, if there is one, and waits for it. */
 void child_kill(struct child *child);
 #define cleanup_child __attribute__((cleanup(child_kill)))

@@ -86,8 +86,9 @@ static int add_rules(scmp_filter_ctx filter, const struct confinement *allowed)
 	if (r == 0 && allowed->memory)
 		r = allow_all(filter, memory, sizeof(memory) / sizeof(memory[0]));
 	if (r == 0 && allowed->memory)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-			SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
+			SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
+			SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_SHARED, 0));
 	for (size_t i = 0; r == 0 && i < allowed->writable_count; i++) {
 		if (allowed->writable[i] >= 0)
 			r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(write), 1,

@@ -38,7 +38,7 @@ struct confinement {
 	size_t call_count;
 	const int *writable; /* the descriptors for write(2); negative ones are none */
 	size_t writable_count;
-	bool memory; /* more memory may be had, which is never executable */
+	bool memory; /* more memory may be had, never executable, and never a file's own pages */
 };
 
 /* Any other call ends the process from now on. What fails is an ERROR_INTERNAL. */

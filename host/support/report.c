@@ -43,6 +43,9 @@ struct report {
 	bool output_open; /* the script's output does not end with a newline yet */
 	/* REPORT_JSON: of standard output and standard error. */
 	struct unfinished unfinished[2];
+	const char **topics; /* of report_is_news */
+	size_t topic_count;
+	size_t topic_capacity;
 };
 
 static double now(void)
@@ -218,6 +221,7 @@ void report_free(struct report *report)
 	outlet_close(&report->outlet);
 	buffer_free(&report->pending);
 	free(report->stages);
+	free(report->topics);
 	free(report);
 }
 
@@ -311,6 +315,18 @@ void report_warning(struct report *report, const char *format, ...)
 	va_start(args, format);
 	put_line(report, "warning", "layervm: warning: ", format, args);
 	va_end(args);
+}
+
+bool report_is_news(struct report *report, const char *topic)
+{
+	for (size_t i = 0; i < report->topic_count; i++) {
+		if (strcmp(report->topics[i], topic) == 0)
+			return false;
+	}
+	report->topics = array_grow(report->topics, report->topic_count, &report->topic_capacity,
+		sizeof(*report->topics));
+	report->topics[report->topic_count++] = topic;
+	return true;
 }
 
 void report_output(struct report *report, bool from_stderr, const void *data, size_t len)

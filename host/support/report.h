@@ -45,6 +45,12 @@ void report_warning(struct report *report, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /*
+ * Whether this is the first call with that topic, a name of the caller's that outlives the report:
+ * for a line that is worth telling once.
+ */
+bool report_is_news(struct report *report, const char *topic);
+
+/*
  * Output of the script, as bytes, in the order in which it came.
  * from_stderr: whether the script wrote it to its standard error. REPORT_JSON keeps a character
  * whole that comes in two pieces of a stream: its beginning waits for the next piece, or for the

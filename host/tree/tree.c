@@ -218,6 +218,12 @@ struct source *tree_own_source(struct tree *tree, struct source *source)
 	return source;
 }
 
+struct source *const *tree_sources(const struct tree *tree, size_t *count)
+{
+	*count = tree->source_count;
+	return tree->sources;
+}
+
 void tree_add_fds(const struct tree *tree, struct buffer *fds)
 {
 	for (size_t i = 0; i < tree->source_count; i++) {

@@ -115,6 +115,9 @@ void *tree_alloc(struct tree *tree, size_t size) __attribute__((returns_nonnull)
 /* Hands a source to the tree, which frees it in the end; once more is allowed. Returns it. */
 struct source *tree_own_source(struct tree *tree, struct source *source);
 
+/* All of them, each once. The array stands until one is added. */
+struct source *const *tree_sources(const struct tree *tree, size_t *count);
+
 /* Adds the descriptors that the tree's sources read, each an int, to fds. */
 void tree_add_fds(const struct tree *tree, struct buffer *fds);
 

@@ -113,6 +113,16 @@ static void note_other_job(struct follow *f)
 	ending_announce(f->session);
 }
 
+/*
+ * The guest is done. On SIGTERM QEMU closes the disks, with all of its tables written, as it does
+ * where a guest powers off.
+ */
+static void end_qemu(struct follow *f, int64_t now)
+{
+	f->end_limit = now + MACHINE_END_SECONDS * 1000;
+	child_terminate(&f->machine->qemu);
+}
+
 static void note_stage(struct follow *f, enum session_stage before, const struct vm_job *job_before)
 {
 	struct machine *m = f->machine;
@@ -130,7 +140,7 @@ static void note_stage(struct follow *f, enum session_stage before, const struct
 	if (before < SESSION_ENDING && stage >= SESSION_ENDING)
 		f->grace_limit = m->stop == STOP_NONE ? NEVER : now + MACHINE_SAVE_SECONDS * 1000;
 	if (before < SESSION_OVER && stage == SESSION_OVER)
-		f->end_limit = now + MACHINE_END_SECONDS * 1000;
+		end_qemu(f, now);
 	/* A job that was told to end has ended, and a guest whose init failed is of no use. */
 	if ((m->stop != STOP_NONE && !has_rest(f)) || f->session->failed)
 		f->over = true;

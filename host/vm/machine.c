@@ -115,7 +115,9 @@ static int file_limit(const struct vm_options *options, uint64_t *limit, struct 
 	for (size_t i = 0; r == 0 && i < options->further_count; i++) {
 		if (!options->further[i].writable && options->further[i].overlay_fd < 0)
 			continue;
-		r = disk_size(options->further[i].fd, &size, err);
+		size = options->further[i].size;
+		if (size == 0)
+			r = disk_size(options->further[i].fd, &size, err);
 		if (overlay_limit(size) > *limit)
 			*limit = overlay_limit(size);
 	}

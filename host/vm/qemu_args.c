@@ -1,6 +1,7 @@
 #include "vm/qemu_args.h"
 
 #include <errno.h>
+#include <inttypes.h>
 
 #include "protocol.h"
 #include "support/memory.h"
@@ -8,13 +9,17 @@
 /*
  * The kernel's command line. Messages of errors and a panic go to the serial port; a panic and an
  * oops end the guest at once. What is left out only costs time here: mitigations guard processes
- * from one another, which all belong to one script; the tests of the kernel's own ciphers; the
- * patching of its locks for a single processor; serial ports that are not there. The kernel's test
- * of its timer counts ticks against its own speed, and panics where the host is busy.
+ * from one another, which all belong to one script, and so does what the kernel would fill with
+ * zeros lest they see it; the tests of the kernel's own ciphers; the patching of its locks for a
+ * single processor; serial ports that are not there. The kernel's test of its timer counts ticks
+ * against its own speed, and panics where the host is busy. Programs lie at the same addresses in
+ * every process (norandmaps): TCG finds what it has translated by its address, and a script of many
+ * short processes takes a third of the time.
  */
 #define KERNEL_ARGUMENTS                                                                           \
 	"console=ttyS0 quiet panic=-1 oops=panic random.trust_cpu=on mitigations=off "             \
-	"cryptomgr.notests noreplace-smp 8250.nr_uarts=1 rcupdate.rcu_expedited=1 no_timer_check"
+	"cryptomgr.notests noreplace-smp 8250.nr_uarts=1 rcupdate.rcu_expedited=1 no_timer_check " \
+	"norandmaps init_on_alloc=0"
 
 /* Arguments that no option changes. */
 static const char *const fixed[] = {
@@ -67,7 +72,11 @@ static void add_machine(struct qemu_args *args, const struct vm_options *options
 	add(args, "-accel");
 	add(args, accel == VM_ACCEL_KVM ? "kvm" : "tcg,thread=multi");
 	add(args, "-cpu");
-	add(args, accel == VM_ACCEL_KVM ? "host" : "max");
+	/*
+	 * Without erms the kernel fills and copies memory by words: TCG does `rep stosb` and `rep
+	 * movsb` byte by byte.
+	 */
+	add(args, accel == VM_ACCEL_KVM ? "host" : "max,-erms");
 	add(args, "-smp");
 	give(args, xasprintf("%u", options->cpus));
 	add(args, "-m");
@@ -97,10 +106,29 @@ static void add_file(struct qemu_args *args, int fd, const char *name, const cha
 			   fd, access));
 }
 
-static void add_disk_device(struct qemu_args *args)
+static void add_disk_device(struct qemu_args *args, const char *node)
 {
 	add(args, "-device");
-	add(args, "virtio-blk-pci,drive=disk,disable-legacy=on,rerror=report,werror=report");
+	give(args, xasprintf("virtio-blk-pci,drive=%s,disable-legacy=on,rerror=report,"
+			     "werror=report",
+			   node));
+}
+
+static const char *access_of(bool writable)
+{
+	return writable ? "read-only=off" : "read-only=on";
+}
+
+/*
+ * A disk that a guest is saved with: all zeros. Of the one that it finds later it knows how large
+ * it is, and whether it can be written.
+ */
+static void add_saved_disk(struct qemu_args *args, const char *node, bool writable)
+{
+	add(args, "-blockdev");
+	give(args, xasprintf("driver=null-co,node-name=%s,read-zeroes=on,size=%" PRIu64 ",%s", node,
+			   VM_DISK_SIZE, access_of(writable)));
+	add_disk_device(args, node);
 }
 
 /*
@@ -110,10 +138,7 @@ static void add_disk_device(struct qemu_args *args)
 static void add_disk(struct qemu_args *args, enum qemu_start start)
 {
 	if (start == QEMU_SAVE) {
-		add(args, "-blockdev");
-		give(args, xasprintf("driver=null-co,node-name=disk,read-zeroes=on,size=%llu",
-				   (unsigned long long)VM_DISK_SIZE));
-		add_disk_device(args);
+		add_saved_disk(args, "disk", true);
 		return;
 	}
 	add_file(args, QEMU_FD_DISK, "base-file", "read-only=on");
@@ -122,13 +147,19 @@ static void add_disk(struct qemu_args *args, enum qemu_start start)
 	add(args, "driver=raw,node-name=base,file=base-file,read-only=on");
 	add(args, "-blockdev");
 	add(args, "driver=qcow2,node-name=disk,file=overlay-file,backing=base,discard=ignore");
-	add_disk_device(args);
+	add_disk_device(args, "disk");
 }
 
 /* A disk that is read only, one whose writes go to an overlay, or one that is kept. */
-static void add_further_disk(struct qemu_args *args, const struct vm_disk *disk, size_t i)
+static void add_further_disk(
+	struct qemu_args *args, const struct vm_disk *disk, size_t i, enum qemu_start start)
 {
-	const char *access = disk->writable ? "read-only=off" : "read-only=on";
+	const char *access = access_of(disk->writable);
+	cleanup_free char *node = xasprintf("further-%zu", i);
+	if (start == QEMU_SAVE) {
+		add_saved_disk(args, node, disk->writable || disk->overlay_fd >= 0);
+		return;
+	}
 	cleanup_free char *file = xasprintf("further-file-%zu", i);
 	cleanup_free char *raw =
 		xasprintf(disk->overlay_fd >= 0 ? "further-base-%zu" : "further-%zu", i);
@@ -140,21 +171,24 @@ static void add_further_disk(struct qemu_args *args, const struct vm_disk *disk,
 		add_file(args, QEMU_FD_FURTHER_OVERLAY + (int)i, overlay,
 			"read-only=off,cache.no-flush=on");
 		add(args, "-blockdev");
-		give(args, xasprintf("driver=qcow2,node-name=further-%zu,file=%s,backing=%s,"
-				     "discard=ignore",
-				   i, overlay, raw));
+		give(args, xasprintf("driver=qcow2,node-name=%s,file=%s,backing=%s,discard=ignore",
+				   node, overlay, raw));
 	}
-	add(args, "-device");
-	give(args, xasprintf("virtio-blk-pci,drive=further-%zu,disable-legacy=on,rerror=report,"
-			     "werror=report",
-			   i));
+	add_disk_device(args, node);
 }
 
-/* Packets go over a socket that is inherited; the guest needs no boot ROM of the device's. */
-static void add_network(struct qemu_args *args)
+/*
+ * Packets go over a socket that is inherited; where a guest is saved, to a hub that nobody else is
+ * at. The guest needs no boot ROM of the device's.
+ */
+static void add_network(struct qemu_args *args, enum qemu_start start)
 {
 	add(args, "-netdev");
-	give(args, xasprintf("stream,id=net,server=off,addr.type=fd,addr.str=%d", QEMU_FD_NETWORK));
+	if (start == QEMU_SAVE)
+		add(args, "hubport,id=net,hubid=0");
+	else
+		give(args, xasprintf("stream,id=net,server=off,addr.type=fd,addr.str=%d",
+				   QEMU_FD_NETWORK));
 	add(args, "-device");
 	add(args, "virtio-net-pci,netdev=net,mac=" QEMU_MAC ",disable-legacy=on,romfile=");
 }
@@ -205,9 +239,9 @@ int qemu_args_make(struct qemu_args *args, const struct vm_options *options, enu
 	/* It names disks by their order: DEVICE_DISK is the first. */
 	add_disk(args, start);
 	for (size_t i = 0; i < options->further_count; i++)
-		add_further_disk(args, &options->further[i], i);
+		add_further_disk(args, &options->further[i], i, start);
 	if (options->network != NULL)
-		add_network(args);
+		add_network(args, start);
 	args->argv = array_grow(args->argv, args->count, &args->capacity, sizeof(*args->argv));
 	args->argv[args->count] = NULL;
 	return 0;

@@ -35,7 +35,8 @@ struct qemu_args {
 /* Where the guest begins. */
 enum qemu_start {
 	QEMU_BOOT,    /* the kernel boots */
-	QEMU_SAVE,    /* it boots from a disk of zeros, to be saved: its memory is the file */
+	QEMU_SAVE,    /* it boots with disks of zeros and a network without others, to be saved: its
+			 memory is the file */
 	QEMU_RESTORE, /* it goes on from what was saved, in a copy of the file's memory */
 };
 

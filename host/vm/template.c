@@ -18,11 +18,10 @@
 #include "support/interrupt.h"
 #include "support/memory.h"
 #include "vm/qmp.h"
+#include "vm/saved_memory.h"
 
-#define PAGE 4096u
 #define CHUNK (1u << 20)
 #define MAGIC_SIZE 32
-#define MEMORY_NAME "the saved guest's memory"
 #define STATE_NAME "the saved guest's state"
 
 /* What a state file begins with; QEMU's bytes follow. */
@@ -32,11 +31,32 @@ struct state_header {
 	struct digest state; /* of QEMU's bytes */
 };
 
-static const char state_magic[MAGIC_SIZE] = "layervm template 1\n";
+static const char state_magic[MAGIC_SIZE] = "layervm template 2\n";
 
-bool template_fits(const struct vm_options *options)
+static int check_disk(int fd, const char *name, struct error *err)
 {
-	return options->further_count == 0 && options->network == NULL;
+	struct stat st;
+	if (fd < 0)
+		return 0;
+	if (fstat(fd, &st) < 0)
+		return error_set_errno(err, ERROR_INTERNAL, "%s: cannot be looked at", name);
+	if (st.st_size != (off_t)VM_DISK_SIZE)
+		return error_set(err, ERROR_LIMIT, EINVAL,
+			"%s: its file is %lld bytes long, and a saved guest takes its disks for "
+			"%llu",
+			name, (long long)st.st_size, (unsigned long long)VM_DISK_SIZE);
+	return 0;
+}
+
+int template_check(const struct vm_options *options, struct error *err)
+{
+	int r = check_disk(options->disk_fd, "the guest's disk", err);
+	for (size_t i = 0; r == 0 && i < options->further_count; i++) {
+		char name[64];
+		snprintf(name, sizeof(name), "the guest's further disk %zu", i + 1);
+		r = check_disk(options->further[i].fd, name, err);
+	}
+	return r;
 }
 
 /* -- the key ---------------------------------------------------------------------------------- */
@@ -52,12 +72,27 @@ static int add_file(struct buffer *text, const char *path, struct error *err)
 	return 0;
 }
 
-static int add_arguments(struct buffer *text, const struct vm_options *options, struct error *err)
+/* Disks as the guest knows them: whether one can be written, and not which file takes that. */
+static void copy_further(const struct vm_options *options, struct vm_disk to[static VM_FURTHER_MAX])
+{
+	for (size_t i = 0; i < options->further_count && i < VM_FURTHER_MAX; i++) {
+		const struct vm_disk *disk = &options->further[i];
+		to[i] = (struct vm_disk){.fd = -1,
+			.overlay_fd = -1,
+			.writable = disk->writable || disk->overlay_fd >= 0};
+	}
+}
+
+static int add_arguments(struct buffer *text, const struct vm_options *given, struct error *err)
 {
 	static const enum qemu_start starts[] = {QEMU_SAVE, QEMU_RESTORE};
+	struct vm_disk further[VM_FURTHER_MAX];
+	struct vm_options options = *given;
+	copy_further(given, further);
+	options.further = further;
 	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
 		cleanup_qemu_args struct qemu_args args = {0};
-		int r = qemu_args_make(&args, options, options->accel, starts[i], err);
+		int r = qemu_args_make(&args, &options, options.accel, starts[i], err);
 		if (r < 0)
 			return r;
 		for (char **arg = args.argv; *arg != NULL; arg++)
@@ -91,57 +126,6 @@ int template_key(const struct vm_options *options, struct digest *key, struct er
 }
 
 /* -- digests ---------------------------------------------------------------------------------- */
-
-static bool is_zero(const uint8_t *page)
-{
-	return page[0] == 0 && memcmp(page, page + 1, PAGE - 1) == 0;
-}
-
-/* Adds the pages of a piece that are not zeros, each with its place. */
-static void hash_pages(struct hasher *hasher, const uint8_t *data, size_t len, uint64_t offset)
-{
-	for (size_t at = 0; at < len; at += PAGE) {
-		uint64_t place = offset + at;
-		if (is_zero(data + at))
-			continue;
-		hasher_add(hasher, &place, sizeof(place));
-		hasher_add(hasher, data + at, PAGE);
-	}
-}
-
-/*
- * The digest of a memory: of its pages that are not zeros, so that it is the same whatever the file
- * system makes of them. Holes, most of the file, are passed over.
- */
-static int hash_memory(int fd, struct digest *digest, struct error *err)
-{
-	cleanup_free uint8_t *buffer = xmalloc(CHUNK);
-	cleanup_hasher struct hasher *hasher = hasher_new();
-	struct stat st;
-	if (fstat(fd, &st) < 0)
-		return error_set_errno(err, ERROR_INPUT, MEMORY_NAME ": cannot be looked at");
-	if (st.st_size % PAGE != 0)
-		return error_set(err, ERROR_INPUT, EINVAL, MEMORY_NAME ": is cut short");
-	off_t at = 0;
-	while (at < st.st_size) {
-		off_t start = lseek(fd, at, SEEK_DATA);
-		if (start < 0 && errno == ENXIO)
-			break;
-		start = start < 0 ? at : start / PAGE * PAGE;
-		uint64_t left = (uint64_t)(st.st_size - start);
-		size_t n = left < CHUNK ? (size_t)left : CHUNK;
-		int r = interrupt_check(err);
-		if (r == 0)
-			r = file_read_at(fd, buffer, n, (uint64_t)start, MEMORY_NAME, err);
-		if (r < 0)
-			return r;
-		hash_pages(hasher, buffer, n, (uint64_t)start);
-		at = start + (off_t)n;
-	}
-	hasher_add(hasher, &st.st_size, sizeof(st.st_size));
-	*digest = hasher_finish(hasher);
-	return 0;
-}
 
 static int hash_state(int fd, struct digest *digest, struct error *err)
 {
@@ -261,12 +245,14 @@ int template_make(const struct vm_options *options, int memory, int state, struc
 	cleanup_machine struct machine *machine = machine_new();
 	memcpy(header.magic, state_magic, sizeof(state_magic));
 	if (ftruncate(memory, (off_t)options->memory_mib << 20) < 0)
-		return error_set_errno(err, ERROR_OUTPUT, MEMORY_NAME ": cannot be made");
+		return error_set_errno(err, ERROR_OUTPUT, SAVED_MEMORY_NAME ": cannot be made");
 	int r = machine_start(machine, options, options->accel, QEMU_SAVE, memory, err);
 	if (r == 0)
 		r = save(machine, state, err);
 	if (r == 0)
-		r = hash_memory(memory, &header.memory, err);
+		r = saved_memory_trim(memory, err);
+	if (r == 0)
+		r = saved_memory_digest(memory, &header.memory, err);
 	if (r == 0)
 		r = hash_state(state, &header.state, err);
 	return r < 0 ? r : file_write_at(state, &header, sizeof(header), 0, STATE_NAME, err);
@@ -297,8 +283,8 @@ int template_read(int state, enum vm_accel accel, struct vm_template *template, 
 int template_check_memory(int memory, const struct digest *digest, struct error *err)
 {
 	struct digest found;
-	int r = hash_memory(memory, &found, err);
-	return r < 0 ? r : digest_expect(digest, &found, MEMORY_NAME, "digest", err);
+	int r = saved_memory_digest(memory, &found, err);
+	return r < 0 ? r : digest_expect(digest, &found, SAVED_MEMORY_NAME, "digest", err);
 }
 
 /* The check of the memory, beside QEMU's start. */

@@ -15,23 +15,26 @@
 #include "vm/vm.h"
 
 /*
- * Whether a run with these options may begin from a template: a guest is saved with the devices
- * that it has, which are one disk and no network. It remembers of each disk how large it is and
- * whether it can be written, so that other runs would take a template for every set of disks.
+ * Whether a run with these options may begin from a template. A guest is saved with its devices: so
+ * many further disks, each of which can be written or not, and a network or none. Of each disk it
+ * remembers that it is VM_DISK_SIZE long: where one is not, that is an ERROR_LIMIT that says which.
+ * Descriptors that are -1 are passed over.
  */
-bool template_fits(const struct vm_options *options);
+int template_check(const struct vm_options *options, struct error *err);
 
 /*
- * What a template for such a run depends on, as one digest: QEMU's command line, which files QEMU,
- * the kernel and the initramfs are (device, inode, size, times), the version of the protocol, the
- * kernel and the name of this machine. options->accel is VM_ACCEL_KVM or VM_ACCEL_TCG. Fails with
+ * What a template for such a run depends on, as one digest: QEMU's command line, and so the set of
+ * devices, but not what takes the writes to a disk; which files QEMU, the kernel and the initramfs
+ * are (device, inode, size, times), the version of the protocol, the kernel and the name of this
+ * machine. options->accel is VM_ACCEL_KVM or VM_ACCEL_TCG. Fails with
  * ERROR_QEMU or ERROR_INTERNAL where one of the files is missing.
  */
 int template_key(const struct vm_options *options, struct digest *key, struct error *err);
 
 /*
  * Boots a guest and saves it to two empty files, open for reading and writing; state begins with
- * the digests of both. options: as for template_key. Fails with ERROR_QEMU or ERROR_GUEST where
+ * the digests of both. options: as for template_key; of disks and network only which there are
+ * counts, and nothing of theirs is opened. Fails with ERROR_QEMU or ERROR_GUEST where
  * that does not work here, and when interrupted.
  */
 int template_make(const struct vm_options *options, int memory, int state, struct error *err);

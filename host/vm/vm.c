@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "support/clock.h"
+#include "support/cpu_count.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
 #include "vm/ending.h"
@@ -38,6 +39,11 @@ enum vm_accel vm_choose_accel(enum vm_accel wanted)
 	if (wanted == VM_ACCEL_AUTO)
 		return vm_kvm_usable(NULL) ? VM_ACCEL_KVM : VM_ACCEL_TCG;
 	return wanted;
+}
+
+unsigned vm_default_cpus(enum vm_accel wanted)
+{
+	return vm_choose_accel(wanted) == VM_ACCEL_KVM ? cpu_count(VM_CPUS_MAX) : 1;
 }
 
 static int check_host(struct error *err)

@@ -23,6 +23,8 @@ struct vm_disk {
 	int fd;         /* raw; opened for reading, and for writing where it is writable */
 	int overlay_fd; /* qcow2 over it that takes the writes, or -1 */
 	bool writable;  /* writes go to fd itself; overlay_fd is -1 then */
+	uint64_t size;  /* bytes that its file system takes, which bound what is written; 0: the
+			   whole file */
 };
 
 enum vm_mount_kind { VM_MOUNT_DISK = 1, VM_MOUNT_TMPFS = 2 };
@@ -56,8 +58,8 @@ struct vm_network {
 };
 
 /*
- * The size of the guest's disk as the guest sees it, in bytes, whatever is on it: what the overlay
- * is created with.
+ * The size of a disk as the guest sees it, in bytes, whatever is on it: what its file is long, and
+ * what its overlay is created with. A guest that was saved remembers it of each of its disks.
  */
 #define VM_DISK_SIZE (UINT64_C(64) << 30)
 
@@ -92,7 +94,7 @@ struct vm_options {
 	const struct vm_secret *secrets;
 	size_t secret_count;
 	const struct vm_network *network;   /* NULL: none */
-	const struct vm_template *template; /* NULL: the guest boots */
+	const struct vm_template *template; /* of these devices: template_check; NULL: it boots */
 	bool disks_stay;    /* the disk and overlay are used after a run that was ended, too */
 	uint64_t log_limit; /* bytes of the script's output that are accepted; 0: no limit */
 };
@@ -144,8 +146,17 @@ struct vm_outcome {
  */
 bool vm_kvm_usable(const char **why);
 
+/* The most CPUs that a guest can have. */
+#define VM_CPUS_MAX 255u
+
 /* The accelerator that a run takes for what is wanted: VM_ACCEL_KVM or VM_ACCEL_TCG. */
 enum vm_accel vm_choose_accel(enum vm_accel wanted);
+
+/*
+ * How many CPUs a guest has that nobody chose for: with KVM as many as this process may use, at
+ * most VM_CPUS_MAX; with TCG one, because each further one makes starting a process dearer.
+ */
+unsigned vm_default_cpus(enum vm_accel wanted);
 
 /*
  * Boots the guest, does the job, has the disk unmounted, and waits for QEMU's end; then the

@@ -17,11 +17,23 @@ app=$out/app.tar
 build "$work/spec.json" -o "$app"
 dump image "$app" > "$work/expected.dump"
 
+part "compressed, it is the same archive"
+build "$work/spec.json" -o "$app.gz"
+build "$work/spec.json" -o "$app.zst"
+gzip -t "$app.gz"
+gzip -dc "$app.gz" | cmp - "$app"
+zstd -dqc "$app.zst" | cmp - "$app"
+
 part "skopeo copy, docker-archive and oci-archive"
 if has skopeo; then
   skopeo copy "docker-archive:$app" "oci:$work/from-docker:1" > "$work/skopeo.log" 2>&1
   skopeo copy "oci-archive:$app" "oci:$work/from-oci:1" > "$work/skopeo.log" 2>&1
   skopeo copy "oci-archive:$app" "docker-archive:$work/again.tar:app:again" > "$work/skopeo.log" 2>&1
+  dump image "$work/again.tar" > "$work/again.dump"
+  same "$work/expected.dump" "$work/again.dump"
+  # Debian's skopeo takes no archive in gzip, not gzip's own either.
+  rm "$work/again.tar"
+  skopeo copy "docker-archive:$app.zst" "docker-archive:$work/again.tar:app:again" > "$work/skopeo.log" 2>&1
   dump image "$work/again.tar" > "$work/again.dump"
   same "$work/expected.dump" "$work/again.dump"
 else
@@ -42,7 +54,10 @@ fi
 part "podman load"
 podman=(podman --root "$work/podman" --runroot "$work/podman-run" --storage-driver vfs)
 if has podman && is_root && takes_tars "${podman[@]}"; then
-  "${podman[@]}" load -i "$app" > "$work/podman.log" 2>&1 || { cat "$work/podman.log" >&2; fail "podman load"; }
+  for archive in "$app.gz" "$app"; do
+    "${podman[@]}" load -i "$archive" > "$work/podman.log" 2>&1 ||
+      { cat "$work/podman.log" >&2; fail "podman load"; }
+  done
   "${podman[@]}" image inspect registry.example/some/app:1.0 > "$work/podman.json"
   jq -c '.[0].Config | {Cmd: .Cmd[0:2], Env, WorkingDir, Labels}' "$work/podman.json" > "$work/podman.config"
   same_text "$work/podman.config" <<'CONFIG'
@@ -58,7 +73,10 @@ if ! start_docker; then
 elif ! takes_tars docker_cli; then
   skip_part "needs a docker that takes an archive of tar's"
 else
-  docker_cli load -i "$app" > "$work/docker.log" 2>&1 || { cat "$work/docker.log" >&2; fail "docker load"; }
+  for archive in "$app.gz" "$app"; do
+    docker_cli load -i "$archive" > "$work/docker.log" 2>&1 ||
+      { cat "$work/docker.log" >&2; fail "docker load"; }
+  done
   grep -qF 'Loaded image: registry.example/some/app:1.0' "$work/docker.log" ||
     fail "docker load said: $(cat "$work/docker.log")"
   id=$(docker_cli image inspect --format '{{.Id}}' registry.example/some/app:1.0)

@@ -68,6 +68,8 @@ if is_root && mount -t tmpfs tmpfs "$work/small" 2> /dev/null; then
   on_small 1m "$work/small/folder" "$out"
   on_small 24m "$work/small/folder" "$out"
   on_small 24m "$lv_tmp" "$work/small/folder"
+  # No room for the base already, which is written beside the guest.
+  on_small 1m "$lv_tmp" "$work/small/folder"
   trap finish EXIT
 else
   echo "   a full disk of the host: not here, mounting a small one needs root"

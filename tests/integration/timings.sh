@@ -15,14 +15,14 @@ same "$work/lines" "$work/expected"
 
 part "the same in the metadata, in the order of their begin"
 jq -r '.stages[].name' "$work/metadata.json" | sort > "$work/names"
-for name in read guest run diff write; do
+for name in read blobs guest run diff write; do
   grep -qx "$name" "$work/names" || fail "no stage $name"
 done
 jq -e '
   (.stages | map(.begin)) as $begins | ($begins == ($begins | sort)) and
   (.stages | all(.begin >= 0 and .seconds >= 0 and .cpuSeconds >= 0)) and
-  # Stages follow one another; the guest goes on beside them.
-  ([.stages[] | select(.name != "guest" and .name != "template" and .name != "verify")] |
+  # Stages follow one another; the guest and the writing of the layers go on beside them.
+  ([.stages[] | select(.name | IN("blobs", "guest", "template") | not)] |
     [range(1; length) as $i | .[$i].begin - (.[$i - 1].begin + .[$i - 1].seconds)] |
     all(fabs < 0.05)) and
   # The guest came up beside other stages, and ended in its own.

@@ -144,6 +144,7 @@ wait "$first" || fail "$(cat "$out/a.tar.log")"
 wait "$second" || fail "$(cat "$out/b.tar.log")"
 cmp "$out/a.tar" "$work/first.tar"
 cmp "$out/b.tar" "$work/first.tar"
+[ "$(cat "$out"/[ab].tar.log | grep -c "$saved_line")" = 1 ] || fail "$(cat "$out"/[ab].tar.log)"
 rm "$out"/[ab].tar*
 one --run "$script"
 saved no

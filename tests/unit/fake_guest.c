@@ -1,5 +1,6 @@
 #include "fake_guest.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -97,9 +98,21 @@ void fake_start(void)
 
 void fake_finish(const char *disk)
 {
-	fake_put_text(FRAME_BYE, disk);
-	fake_take_until(FRAME_RELEASE);
+	fake_say_bye(disk);
 	_exit(0);
+}
+
+/* SIGTERM is blocked before the host can send it. */
+void fake_say_bye(const char *disk)
+{
+	int number;
+	sigset_t end;
+	sigemptyset(&end);
+	sigaddset(&end, SIGTERM);
+	sigprocmask(SIG_BLOCK, &end, NULL);
+	fake_put_text(FRAME_BYE, disk);
+	if (sigwait(&end, &number) != 0)
+		_exit(FAKE_STRANGE);
 }
 
 void fake_wait(void)

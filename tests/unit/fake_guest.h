@@ -28,7 +28,10 @@ void fake_wake_up(void);
 /* Up to the start of the script. */
 void fake_start(void);
 
-/* From the last EXIT to the end. disk: BYE's words. */
+/* From the last EXIT to the word to QEMU to end. disk: BYE's words. */
+void fake_say_bye(const char *disk);
+
+/* The same, and a good end. */
 void fake_finish(const char *disk) __attribute__((noreturn));
 
 void fake_wait(void) __attribute__((noreturn));

@@ -311,8 +311,7 @@ static void behave_late(const char *name)
 	} else if (strcmp(name, "last-status") == 0) {
 		fake_start();
 		fake_put_exit(EXIT_STATUS, 0, 0, 0, "");
-		fake_put(FRAME_BYE, NULL, 0);
-		fake_take_until(FRAME_RELEASE);
+		fake_say_bye("");
 		say_messages("fake: overlay-file: I/O error\n");
 		_exit(3);
 	} else if (strcmp(name, "cut") == 0) {

@@ -152,6 +152,11 @@ static void restore(const char *name)
 		fake_put_text(FRAME_HELLO, "6.1");
 		fake_wait();
 	}
+	if (strcmp(name, "unfit") == 0) {
+		fake_take_until(FRAME_WAKE);
+		fake_put_text(FRAME_FAILURE, "no disk");
+		fake_wait();
+	}
 	fake_wake_up();
 }
 

@@ -10,16 +10,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "cache_rig.h"
 #include "commands/base_cache.h"
 #include "commands/base_record.h"
+#include "disk/disk.h"
 #include "disk/disk_digest.h"
 #include "random_tree.h"
 #include "support/fileio.h"
@@ -95,13 +98,22 @@ static struct digest bytes_of(int disk)
 	return digest;
 }
 
+static struct base_making *start(const struct scene *scene, const struct base_id *id)
+{
+	struct error err;
+	struct base_making *making = NULL;
+	const struct base_slot slot = {.cache = scene->cache, .id = *id, .disk = -1};
+	must(base_making_start(&slot, &making, &err), &err);
+	return making;
+}
+
 /* Makes an entry of the tree. Returns the digest of the disk. */
 static struct digest make(const struct scene *scene, const struct base_id *id, struct tree *tree)
 {
 	struct error err;
 	uint64_t size;
 	cleanup_base_making struct base_making *making = NULL;
-	must(base_making_start(scene->cache, id, &making, &err), &err);
+	making = start(scene, id);
 	must(base_making_assemble(making, tree, &size, &err), &err);
 	base_making_publish(making);
 	must(base_making_finish(making, &err), &err);
@@ -200,7 +212,7 @@ static void test_early_reader(void **state)
 	char path[256];
 	cleanup_tree struct tree *tree = make_tree(1);
 	cleanup_base_making struct base_making *making = NULL;
-	must(base_making_start(scene.cache, &id, &making, &err), &err);
+	making = start(&scene, &id);
 	assert_int_equal(fstat(base_making_disk(making), &before), 0);
 	assert_int_equal(before.st_size, 64 * MIB);
 	assert_int_equal(fcntl(base_making_disk(making), F_GETFL) & O_ACCMODE, O_RDONLY);
@@ -224,14 +236,14 @@ static void test_abandoned(void **state)
 	struct error err;
 	char path[256];
 	struct base_making *making = NULL;
-	must(base_making_start(scene.cache, &id, &making, &err), &err);
+	making = start(&scene, &id);
 	base_making_free(making);
 	assert_int_equal(count_files("disk", path) + count_files("tree", path), 0);
 
 	/* A disk that is complete, but not to be published: the same. */
 	cleanup_tree struct tree *whole = make_tree(1);
 	uint64_t size;
-	must(base_making_start(scene.cache, &id, &making, &err), &err);
+	making = start(&scene, &id);
 	must(base_making_assemble(making, whole, &size, &err), &err);
 	must(base_making_finish(making, &err), &err);
 	base_making_free(making);
@@ -240,10 +252,61 @@ static void test_abandoned(void **state)
 	/* A tree that does not fit: the same. */
 	id.file_size = MIB;
 	cleanup_tree struct tree *tree = make_tree(1);
-	must(base_making_start(scene.cache, &id, &making, &err), &err);
+	making = start(&scene, &id);
 	assert_int_equal(base_making_assemble(making, tree, &size, &err), -EFBIG);
 	base_making_free(making);
 	assert_int_equal(count_files("disk", path) + count_files("tree", path), 0);
+}
+
+static void limit_files(rlim_t bytes)
+{
+	struct rlimit limit;
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = bytes == RLIM_INFINITY ? limit.rlim_max : bytes;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* Where the cache takes no more, wherever that is, the same disk is made of the tree elsewhere. */
+static void test_full(void **state)
+{
+	(void)state;
+	cleanup_scene struct scene scene = scene_open();
+	struct base_id id = id_of("full");
+	struct error err;
+	uint64_t size;
+	char path[256];
+	cleanup_tree struct tree *expected = make_tree(5);
+	cleanup_free char *expected_text = tree_text(expected);
+	id.file_size = 64 * MIB;
+	const struct digest bytes = make(&scene, &id, expected);
+	assert_int_equal(remove_folder(NULL), 0);
+	assert_int_equal(make_folder(NULL), 0);
+	const struct disk_options options = {.room = id.room, .file_size = id.file_size};
+	signal(SIGXFSZ, SIG_IGN);
+	unsigned failures = 0;
+	for (rlim_t limit = 0; failures == limit / 4096; limit += 4096) {
+		cleanup_scene struct scene full = scene_open();
+		cleanup_tree struct tree *tree = make_tree(5);
+		cleanup_close int elsewhere = memfd_create("disk", MFD_CLOEXEC);
+		cleanup_base_making struct base_making *making = start(&full, &id);
+		assert_int_equal(ftruncate(elsewhere, (off_t)id.file_size), 0);
+		limit_files(limit);
+		int r = base_making_assemble(making, tree, &size, &err);
+		limit_files(RLIM_INFINITY);
+		if (r == 0)
+			continue;
+		failures++;
+		assert_int_equal(r, -EFBIG);
+		assert_int_equal(err.kind, ERROR_OUTPUT);
+		base_making_free(steal_ptr(&making));
+		assert_int_equal(count_files("disk", path) + count_files("tree", path), 0);
+		must(disk_assemble(tree, elsewhere, &options, &size, &err), &err);
+		struct digest found = bytes_of(elsewhere);
+		assert_true(digest_equal(&found, &bytes));
+		cleanup_free char *text = tree_text(tree);
+		assert_string_equal(text, expected_text);
+	}
+	assert_in_range(failures, 3, 1000);
 }
 
 /* Two makers of one base end with one entry, which is whole. */
@@ -258,8 +321,8 @@ static void test_two_makers(void **state)
 	cleanup_tree struct tree *one = make_tree(7), *two = make_tree(7);
 	cleanup_tree struct tree *expected = make_tree(7);
 	cleanup_base_making struct base_making *a = NULL, *b = NULL;
-	must(base_making_start(scene.cache, &id, &a, &err), &err);
-	must(base_making_start(scene.cache, &id, &b, &err), &err);
+	a = start(&scene, &id);
+	b = start(&scene, &id);
 	must(base_making_assemble(a, one, &size, &err), &err);
 	must(base_making_assemble(b, two, &size, &err), &err);
 	base_making_publish(a);
@@ -444,6 +507,7 @@ int main(void)
 			test_made_and_found, make_folder, remove_folder, &seed),
 		cmocka_unit_test_setup_teardown(test_early_reader, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_abandoned, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_full, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_two_makers, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_damage, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_record, make_folder, remove_folder),

@@ -85,6 +85,63 @@ static void changes_become_a_layer(void **state)
 	assert_null(tree_walk(rig.tree, "etc/new"));
 }
 
+/* What a file has, as another reader finds it. */
+static struct layer_info read_layer(int fd)
+{
+	cleanup_buffer struct buffer bytes = {0};
+	struct error err;
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	assert_int_equal(file_read_all(fd, 1u << 30, &bytes, "layer", &err), 0);
+	return (struct layer_info){.diff_id = digest_of(bytes.data, bytes.len), .size = bytes.len};
+}
+
+/* The digest is that of the file's bytes, whatever the child says of them, from the first on. */
+static int add_bytes(const void *context, struct tree *tree, struct error *err)
+{
+	(void)tree;
+	return file_write(*(const int *)context, "from the child", 14, "layer", err);
+}
+
+static void the_digest_is_the_files(void **state)
+{
+	(void)state;
+	static const size_t sizes[] = {0, 1, 256 << 10, 2000003};
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		cleanup_rig struct rig rig;
+		struct error err;
+		rig_open(&rig, rig_tree());
+		struct guest *g = guest_open(rig.after);
+		cleanup_free uint8_t *data = xmalloc(sizes[i] + 1);
+		for (size_t k = 0; k < sizes[i]; k++)
+			data[k] = (uint8_t)(k * k >> 7);
+		guest_make(g, "/etc/new", S_IFREG | 0644, 0);
+		guest_write(g, "/etc/new", 0, data, sizes[i]);
+		guest_close(g);
+		for (size_t with = 0; with < 2; with++) {
+			cleanup_close int layer = file_temporary(&err);
+			cleanup_close int overlay = rig_overlay(&rig);
+			const struct layer_options layer_options = {0};
+			const struct confined_diff what = {
+				.base = rig.base_fd,
+				.overlay = overlay,
+				.settle = with != 0 ? add_bytes : NULL,
+				.context = &layer,
+				.layer = layer,
+				.layer_options = &layer_options,
+				.list = -1,
+			};
+			struct layer_info info;
+			struct changes changes;
+			if (confined_diff(rig.tree, &what, &changes, &info, &err) < 0)
+				fail_msg("%s", err.message);
+			struct layer_info found = read_layer(layer);
+			assert_int_equal(info.size, found.size);
+			assert_true(info.size > sizes[i]);
+			assert_memory_equal(&info.diff_id, &found.diff_id, sizeof(found.diff_id));
+		}
+	}
+}
+
 static int add_note(const void *context, struct tree *tree, struct error *err)
 {
 	const char *name = context;
@@ -241,6 +298,14 @@ static int make_code(int layer, int other)
 	return page == MAP_FAILED ? -1 : 0;
 }
 
+/* Changes what was written before, without a call to write. */
+static int map_file(int layer, int other)
+{
+	(void)other;
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, layer, 0);
+	return page == MAP_FAILED ? -1 : 0;
+}
+
 static const struct attempt attempts[] = {
 	{"open a file", open_file, false},
 	{"copy a descriptor", copy_fd, false},
@@ -252,6 +317,7 @@ static const struct attempt attempts[] = {
 	{"signal a thread", signal_thread, false},
 	{"make a socket", make_socket, false},
 	{"make code", make_code, false},
+	{"map a file", map_file, false},
 };
 
 struct trial {
@@ -398,6 +464,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(changes_become_a_layer),
+		cmocka_unit_test(the_digest_is_the_files),
 		cmocka_unit_test(changes_become_a_list),
 		cmocka_unit_test(settling_may_fail),
 		cmocka_unit_test(a_damaged_disk_is_refused),

@@ -110,7 +110,9 @@ static char *dump(const struct debug_options *options)
 	put_number(&out, "memory", options->memory, 0);
 	put_number(&out, "spec_memory", spec->memory_size, 512);
 	put_number(&out, "disk", spec->disk_size, 1024);
-	put_number(&out, "cpus", build->cpus, 1);
+	put_number(&out, "cpus", build->cpus, 0);
+	put_number(&out, "no_cache", build->no_cache, false);
+	put_number(&out, "verify", build->verify, false);
 	put_number(&out, "timeout", build->timeout, 0);
 	put_number(&out, "accel", build->accel, VM_ACCEL_AUTO);
 	for (size_t i = 0; i < spec->extras.mount_count; i++)
@@ -148,6 +150,9 @@ static const struct row rows[] = {
 		 "--timeout", "1m", "--accel", "tcg"},
 		"image=a.tar command=id from=a.tar memory=1024 spec_memory=1024 disk=2048 cpus=2 "
 		"timeout=60 accel=2 "},
+	{{"a.tar", "--command", "id", "--no-cache"},
+		"image=a.tar command=id from=a.tar no_cache=1 "},
+	{{"a.tar", "--command", "id", "--verify"}, "image=a.tar command=id from=a.tar verify=1 "},
 	{{"spec.json", "--command", "id"},
 		"spec=spec.json command=id tag=spec:v0 from=base.tar spec_memory=100 disk=10 "},
 	{{"spec.json", "--command", "id", "--commit", "-o", "o", "-t", "other"},

@@ -26,6 +26,7 @@
 #include "commands/proxy_env.h"
 #include "commands/run_flags.h"
 #include "commands/secret_text.h"
+#include "disk/disk.h"
 #include "hostfiles.h"
 #include "support/buffer.h"
 #include "support/fileio.h"
@@ -540,7 +541,7 @@ static void test_cache_disk(void **state)
 		{0x38, 0, true},  /* magic */
 		{0xe8, 1, true},  /* an orphan */
 		{0x194, 1, true}, /* errors were counted */
-		{0x04, 1, true},  /* number of blocks */
+		{0x07, 1, true},  /* number of blocks, the highest byte */
 		{0, 0, false},
 	};
 	for (size_t i = 0; i < COUNT(steps); i++) {
@@ -625,6 +626,15 @@ static void test_apply(void **state)
 				 "/y disk 0 overlay\n"
 				 "/z disk 1 ro\n");
 	assert_int_equal(options.further_count, 4);
+	/* All are as long as a guest takes them for; how much of one that is written to is told. */
+	for (size_t i = 0; i < options.further_count; i++) {
+		const struct vm_disk *disk = &options.further[i];
+		uint64_t size = 0;
+		assert_int_equal(lseek(disk->fd, 0, SEEK_END), VM_DISK_SIZE);
+		assert_int_equal(disk_size(disk->fd, &size, &err), 0);
+		assert_int_equal(disk->size, i == 1 ? 0 : size);
+		assert_in_range(size, BIND_DISK_ROOM, CACHE_DISK_ROOM + CACHE_DISK_ROOM / 8);
+	}
 	assert_int_equal(options.secret_count, 1);
 	assert_string_equal(options.secrets[0].id, "a");
 	assert_int_equal(options.secrets[0].len, 6);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <time.h>
 
 #include "image/json_safe.h"
 #include "image/tar_out.h"
@@ -292,6 +293,160 @@ static void test_pipe(void **state)
 	assert_memory_equal(piped.data, bytes.data, bytes.len);
 }
 
+/* The bytes are the same where the base's layers were begun with before the rest was known. */
+static void test_begun(void **state)
+{
+	(void)state;
+	cleanup_image struct image *base = open_base();
+	struct new_layer made = make_new_layer();
+	for (int compression = IMAGE_PLAIN; compression <= IMAGE_ZSTD; compression++) {
+		struct image_write_options options = {
+			.tags = tags,
+			.architecture = "amd64",
+			.layer = &made.layer,
+			.compression = (enum image_compression)compression,
+		};
+		cleanup_image_writer struct image_writer *writer = NULL;
+		cleanup_report struct report *report = report_new(REPORT_QUIET, -1);
+		struct memory_file out = memory_file_new("", 0);
+		struct image_written written[2];
+		struct report_time time;
+		struct error err;
+		cleanup_buffer struct buffer expected = write_bytes(base, &options, &written[0]);
+		assert_int_equal(image_writer_new(out.fd, options.compression, &writer, &err), 0);
+		image_writer_start(writer, base, report);
+		image_writer_start(writer, base, report);
+		/* The options' own compression does not matter. */
+		options.compression = IMAGE_PLAIN;
+		if (image_writer_finish(writer, base, &options, &written[1], &err) < 0)
+			fail_msg("%s", err.message);
+		cleanup_buffer struct buffer bytes = memory_file_bytes(out.fd);
+		close(out.fd);
+		assert_int_equal(bytes.len, expected.len);
+		assert_memory_equal(bytes.data, expected.data, bytes.len);
+		assert_memory_equal(&written[0], &written[1], sizeof(written[0]));
+		assert_true(report_time(report, 0, &time));
+		assert_string_equal(time.name, "blobs");
+		assert_true(time.seconds >= 0 && time.cpu >= 0);
+		assert_false(report_time(report, 1, &time));
+	}
+	free_new_layer(&made);
+}
+
+/* What fails in the thread is told in the end: the disk is full, or a layer of the base ends early.
+ */
+static void test_begun_and_failed(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *output;
+		uint64_t missing; /* bytes of a layer */
+		enum error_kind kind;
+		const char *message;
+	} cases[] = {
+		{"/dev/full", 0, ERROR_OUTPUT, "No space left on device"},
+		{"/dev/null", 1 << 20, ERROR_INPUT, "ends at byte"},
+	};
+	cleanup_image struct image *base = open_base();
+	struct image_write_options options = {.tags = tags, .architecture = "amd64"};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		cleanup_image_writer struct image_writer *writer = NULL;
+		cleanup_report struct report *report = report_new(REPORT_QUIET, -1);
+		cleanup_close int fd = open(cases[i].output, O_WRONLY | O_CLOEXEC);
+		struct image_written written;
+		struct error err;
+		base->layers[2].blob_size += cases[i].missing;
+		assert_int_equal(image_writer_new(fd, IMAGE_PLAIN, &writer, &err), 0);
+		image_writer_start(writer, base, report);
+		int r = image_writer_finish(writer, base, &options, &written, &err);
+		assert_error(&err, r, cases[i].kind, cases[i].message);
+	}
+}
+
+/* An image with layers of these sizes, one behind the other in a file. */
+static struct image *image_of_sizes(int fd, const uint64_t *sizes, size_t count)
+{
+	struct image *image = image_scratch();
+	json_object *diff_ids = json_object_new_array();
+	uint64_t at = 0;
+	image->layers = xcalloc(count, sizeof(*image->layers));
+	image->layer_count = count;
+	for (size_t i = 0; i < count; i++) {
+		char text[DIGEST_TEXT_SIZE];
+		struct digest digest = digest_of(&i, sizeof(i));
+		image->layers[i] = (struct image_layer){.digest = digest,
+			.diff_id = digest,
+			.media_type = "",
+			.blob_fd = fd,
+			.blob_offset = at,
+			.blob_size = sizes[i],
+			.tar_fd = -1};
+		json_object_array_add(diff_ids, json_object_new_string(digest_text(&digest, text)));
+		at += sizes[i];
+	}
+	json_object *rootfs = json_object_new_object();
+	json_object_object_add(rootfs, "type", json_object_new_string("layers"));
+	json_object_object_add(rootfs, "diff_ids", diff_ids);
+	json_object_object_add(image->config, "rootfs", rootfs);
+	return image;
+}
+
+/* Wherever the thread is when the end is wanted, the rest is written behind what it has written. */
+static void test_begun_and_taken_over(void **state)
+{
+	(void)state;
+	static const uint64_t sizes[] = {0, 1, 512, 3000000, 1 << 20, 0, 9000001, 700};
+	size_t count = sizeof(sizes) / sizeof(sizes[0]);
+	struct error err;
+	cleanup_close int fd = file_temporary(&err);
+	cleanup_buffer struct buffer data = {0};
+	for (size_t i = 0; i < count; i++) {
+		memset(buffer_reserve(&data, sizes[i]), (int)('a' + i), sizes[i]);
+		data.len += sizes[i];
+	}
+	assert_int_equal(file_write_at(fd, data.data, data.len, 0, "layers", &err), 0);
+	cleanup_image struct image *base = image_of_sizes(fd, sizes, count);
+	struct image_write_options options = {.tags = tags, .architecture = "amd64"};
+	struct image_written written;
+	cleanup_buffer struct buffer expected = write_bytes(base, &options, &written);
+	for (long i = 0; i < 24; i++) {
+		const struct timespec moment = {.tv_nsec = i / 2 * 300000};
+		struct memory_file out = memory_file_new("", 0);
+		cleanup_image_writer struct image_writer *writer = NULL;
+		cleanup_report struct report *report = report_new(REPORT_QUIET, -1);
+		assert_int_equal(image_writer_new(out.fd, IMAGE_PLAIN, &writer, &err), 0);
+		image_writer_start(writer, base, report);
+		nanosleep(&moment, NULL);
+		if (image_writer_finish(writer, base, &options, &written, &err) < 0)
+			fail_msg("%s", err.message);
+		cleanup_buffer struct buffer bytes = memory_file_bytes(out.fd);
+		close(out.fd);
+		assert_int_equal(bytes.len, expected.len);
+		assert_memory_equal(bytes.data, expected.data, bytes.len);
+	}
+}
+
+/* Nobody waits for a thread whose work is of no use any more: here a TiB of zeros. */
+static void test_left(void **state)
+{
+	(void)state;
+	for (int compression = IMAGE_PLAIN; compression <= IMAGE_ZSTD; compression++) {
+		static const uint64_t size = UINT64_C(1) << 40;
+		cleanup_report struct report *report = report_new(REPORT_QUIET, -1);
+		cleanup_close int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		struct error err;
+		cleanup_close int blob = file_temporary(&err);
+		assert_int_equal(ftruncate(blob, (off_t)size), 0);
+		cleanup_image struct image *base = image_of_sizes(blob, &size, 1);
+		struct image_writer *writer;
+		assert_int_equal(
+			image_writer_new(null, (enum image_compression)compression, &writer, &err),
+			0);
+		image_writer_start(writer, base, report);
+		image_writer_free(writer);
+	}
+}
+
 /* A full disk is told as such, compressed or not; a layer that is too short too. */
 static void test_failures(void **state)
 {
@@ -350,6 +505,10 @@ int main(void)
 		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_big_sizes),
 		cmocka_unit_test(test_pipe),
+		cmocka_unit_test(test_begun),
+		cmocka_unit_test(test_begun_and_failed),
+		cmocka_unit_test(test_begun_and_taken_over),
+		cmocka_unit_test(test_left),
 		cmocka_unit_test(test_failures),
 		cmocka_unit_test(test_interrupted),
 	};

@@ -30,11 +30,9 @@ static void test_inflate(void **state)
 			.size = small.len,
 			.format = &decode_zstd,
 			.name = "bytes",
-			.to = to.fd,
-			.to_offset = 4096,
 			.budget = &budget};
 		struct error err;
-		int r = inflate_run(&job, &err);
+		int r = inflate_run(&job, to.fd, 4096, &err);
 		if (round == 1) {
 			assert_error(&err, r, ERROR_LIMIT, "taken for a compression bomb");
 			close(to.fd);
@@ -86,10 +84,9 @@ static void test_budget(void **state)
 				.size = small.len,
 				.format = &decode_gzip,
 				.name = "a layer",
-				.to = to.fd,
 				.budget = &budget};
 			struct error err;
-			int r = inflate_run(&job, &err);
+			int r = inflate_run(&job, to.fd, 0, &err);
 			close(to.fd);
 			if (round == 0 || extra == 0) {
 				assert_int_equal(r, 0);
@@ -112,15 +109,12 @@ static int inflate_bytes(const struct buffer *bytes, struct buffer *out, struct 
 	struct memory_file from = memory_file_new(bytes->data, bytes->len);
 	struct memory_file to = memory_file_new("", 0);
 	struct inflate_budget budget = inflate_budget("image", bytes->len);
-	struct inflate_job job = {.from = from.fd,
-		.size = bytes->len,
-		.name = "bytes",
-		.to = to.fd,
-		.budget = &budget};
+	struct inflate_job job = {
+		.from = from.fd, .size = bytes->len, .name = "bytes", .budget = &budget};
 	int r = inflate_detect(from.fd, 0, bytes->len, "bytes", &job.format, err);
 	assert_int_equal(r, 0);
 	assert_non_null(job.format);
-	r = inflate_run(&job, err);
+	r = inflate_run(&job, to.fd, 0, err);
 	close(from.fd);
 	if (r == 0) {
 		*out = memory_file_bytes(to.fd);
@@ -336,10 +330,9 @@ static void test_full_disk(void **state)
 			.size = packed.len,
 			.format = &decode_zstd,
 			.name = "bytes",
-			.to = round == 0 ? to.fd : only_read,
 			.budget = &budget};
 		struct error err;
-		int r = inflate_run(&job, &err);
+		int r = inflate_run(&job, round == 0 ? to.fd : only_read, 0, &err);
 		assert_error(&err, r, ERROR_OUTPUT, "a temporary file: cannot write");
 		if (only_read >= 0)
 			close(only_read);

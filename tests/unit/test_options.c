@@ -132,8 +132,10 @@ static char *dump(const struct build_options *options)
 	dump_text(&out, "metadata_file", options->metadata_file, NULL);
 	dump_text(&out, "keep", options->keep, NULL);
 	dump_number(&out, "compression", options->compression, IMAGE_PLAIN);
+	dump_number(&out, "no_cache", options->no_cache, false);
+	dump_number(&out, "verify", options->verify, false);
 	dump_number(&out, "timeout", options->timeout, 0);
-	dump_number(&out, "cpus", options->cpus, 1);
+	dump_number(&out, "cpus", options->cpus, 0);
 	dump_number(&out, "log_limit", (int64_t)options->log_limit, 1 << 30);
 	dump_number(&out, "accel", options->accel, VM_ACCEL_AUTO);
 	if (options->has_source_date_epoch)
@@ -257,6 +259,8 @@ static void test_flags_alone(void **state)
 			"t:DERIVED\niidfile=i\nmetadata_file=m\nkeep=k\ntimeout=7200\ncpus=4\n"
 			"log_limit=2097152\naccel=2\nsource_date_epoch=99\n",
 			NULL, 0},
+		{{"-t", "t", "-o", "out", "--no-cache"}, "t:DERIVED\nno_cache=1\n", NULL, 0},
+		{{"-t", "t", "-o", "out", "--verify"}, "t:DERIVED\nverify=1\n", NULL, 0},
 		{{"-t", "t", "-o", "out", "--timeout", "90", "--log-limit", "0"},
 			"t:DERIVED\ntimeout=90\nlog_limit=0\n", NULL, 0},
 		{{"-t", "t", "-o", "out", "--timeout", "30M"}, "t:DERIVED\ntimeout=1800\n", NULL,

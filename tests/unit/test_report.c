@@ -235,10 +235,27 @@ static void test_drops_whole_lines(void **state)
 	assert_string_equal(rest, "the end\n");
 }
 
+static void test_news(void **state)
+{
+	static const struct {
+		const char *topic;
+		bool is_news;
+	} calls[] = {{"a", true}, {"b", true}, {"a", false}, {"", true}, {"b", false}, {"", false}};
+	(void)state;
+	struct error err;
+	cleanup_close int fd = file_temporary(&err);
+	cleanup_report struct report *report = report_new(REPORT_PLAIN, fd);
+	cleanup_report struct report *other = report_new(REPORT_PLAIN, fd);
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		assert_int_equal(report_is_news(report, calls[i].topic), calls[i].is_news);
+	assert_true(report_is_news(other, "a"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_news),
 		cmocka_unit_test(test_json_characters),
 		cmocka_unit_test(test_utf8_unfinished),
 		cmocka_unit_test(test_loses_nothing),

@@ -41,7 +41,7 @@ static void test_arguments(void **state)
 		enum vm_accel accel;
 		const char *line;
 	} rows[] = {
-		{VM_ACCEL_TCG, "-accel\ntcg,thread=multi\n-cpu\nmax\n"},
+		{VM_ACCEL_TCG, "-accel\ntcg,thread=multi\n-cpu\nmax,-erms\n"},
 		{VM_ACCEL_KVM, "-accel\nkvm\n-cpu\nhost\n"},
 	};
 	(void)state;
@@ -58,7 +58,7 @@ static void test_arguments(void **state)
 			"-smp\n2\n-m\n300M\n-kernel\n/k,1\n-initrd\n/i 2\n-append\n"
 			"console=ttyS0 quiet panic=-1 oops=panic random.trust_cpu=on "
 			"mitigations=off cryptomgr.notests noreplace-smp 8250.nr_uarts=1 "
-			"rcupdate.rcu_expedited=1 no_timer_check\n"
+			"rcupdate.rcu_expedited=1 no_timer_check norandmaps init_on_alloc=0\n"
 			"-chardev\nsocket,id=console,fd=4\n-serial\nchardev:console\n"
 			"-chardev\nsocket,id=channel,fd=3\n"
 			"-device\nvirtio-serial-pci,disable-legacy=on\n"
@@ -90,7 +90,7 @@ static void test_arguments(void **state)
 	"-sandbox "                                                                                \
 	"on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -machine "        \
 	"q35,usb=off,vmport=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel "         \
-	"tcg,thread=multi -cpu max -smp 2 -m 300M -object "                                        \
+	"tcg,thread=multi -cpu max,-erms -smp 2 -m 300M -object "                                  \
 	"memory-backend-file,id=memory,mem-path=/proc/self/fd/25,size=300M,share="
 #define CHANNELS                                                                                   \
 	"-chardev socket,id=control,fd=24 -mon chardev=control,mode=control "                      \
@@ -113,9 +113,10 @@ static void test_arguments_saved(void **state)
 			COMMON "on -kernel /k,1 -initrd /i 2 -append "
 			       "console=ttyS0 quiet panic=-1 oops=panic random.trust_cpu=on "
 			       "mitigations=off cryptomgr.notests noreplace-smp 8250.nr_uarts=1 "
-			       "rcupdate.rcu_expedited=1 no_timer_check " CHANNELS
+			       "rcupdate.rcu_expedited=1 no_timer_check norandmaps "
+			       "init_on_alloc=0 " CHANNELS
 			       "-blockdev driver=null-co,node-name=disk,read-zeroes=on,"
-			       "size=68719476736 " DISK},
+			       "size=68719476736,read-only=off " DISK},
 		{QEMU_RESTORE,
 			COMMON "off -incoming defer " CHANNELS
 			       "-add-fd fd=5,set=5 -blockdev driver=file,node-name=base-file,"
@@ -178,6 +179,15 @@ static void test_arguments_further_disks(void **state)
 	assert_int_equal(err.kind, ERROR_INTERNAL);
 }
 
+/* Arguments from one on, a line each. */
+static char *join(const struct qemu_args *args, size_t from)
+{
+	struct buffer lines = {0};
+	for (size_t i = from; i < args->count; i++)
+		buffer_printf(&lines, "%s\n", args->argv[i]);
+	return buffer_steal_text(&lines);
+}
+
 /* A disk with an overlay, one that is kept, and the network: what plain disks do not have. */
 static void test_arguments_extras(void **state)
 {
@@ -191,16 +201,13 @@ static void test_arguments_extras(void **state)
 	struct vm_options options = plain_options;
 	cleanup_qemu_args struct qemu_args plain = {0};
 	cleanup_qemu_args struct qemu_args args = {0};
-	struct buffer lines = {0};
 	(void)state;
 	options.further = disks;
 	options.further_count = COUNT(disks);
 	options.network = &network;
 	assert_int_equal(qemu_args_make(&plain, &plain_options, VM_ACCEL_TCG, QEMU_BOOT, &err), 0);
 	assert_int_equal(qemu_args_make(&args, &options, VM_ACCEL_TCG, QEMU_BOOT, &err), 0);
-	for (size_t i = plain.count; i < args.count; i++)
-		buffer_printf(&lines, "%s\n", args.argv[i]);
-	cleanup_free char *got = buffer_steal_text(&lines);
+	cleanup_free char *got = join(&args, plain.count);
 	cleanup_free char *expected = xasprintf(
 		"-add-fd\nfd=7,set=7\n"
 		"-blockdev\ndriver=file,node-name=further-file-0,filename=/dev/fdset/7,"
@@ -222,6 +229,85 @@ static void test_arguments_extras(void **state)
 		"romfile=\n",
 		device, device);
 	assert_string_equal(got, expected);
+}
+
+/* A guest that is saved has the devices of the run, with nothing of the host's behind them. */
+static void test_arguments_saved_set(void **state)
+{
+	static const struct vm_disk disks[] = {
+		{.fd = 40, .overlay_fd = -1},
+		{.fd = 41, .overlay_fd = 42},
+		{.fd = 43, .overlay_fd = -1, .writable = true},
+	};
+	static const struct vm_network network = {.fd = 44};
+	static const char expected[] =
+		"-blockdev\ndriver=null-co,node-name=further-0,read-zeroes=on,size=68719476736,"
+		"read-only=on\n"
+		"-device\nvirtio-blk-pci,drive=further-0,disable-legacy=on,rerror=report,"
+		"werror=report\n"
+		"-blockdev\ndriver=null-co,node-name=further-1,read-zeroes=on,size=68719476736,"
+		"read-only=off\n"
+		"-device\nvirtio-blk-pci,drive=further-1,disable-legacy=on,rerror=report,"
+		"werror=report\n"
+		"-blockdev\ndriver=null-co,node-name=further-2,read-zeroes=on,size=68719476736,"
+		"read-only=off\n"
+		"-device\nvirtio-blk-pci,drive=further-2,disable-legacy=on,rerror=report,"
+		"werror=report\n"
+		"-netdev\nhubport,id=net,hubid=0\n"
+		"-device\nvirtio-net-pci,netdev=net,mac=52:54:00:12:34:56,disable-legacy=on,"
+		"romfile=\n";
+	struct error err;
+	struct vm_options options = plain_options;
+	cleanup_qemu_args struct qemu_args plain = {0};
+	cleanup_qemu_args struct qemu_args args = {0};
+	(void)state;
+	options.further = disks;
+	options.further_count = COUNT(disks);
+	options.network = &network;
+	assert_int_equal(qemu_args_make(&plain, &plain_options, VM_ACCEL_TCG, QEMU_SAVE, &err), 0);
+	assert_int_equal(qemu_args_make(&args, &options, VM_ACCEL_TCG, QEMU_SAVE, &err), 0);
+	cleanup_free char *got = join(&args, plain.count);
+	assert_string_equal(got, expected);
+}
+
+/* The values of all -device, in their order: what the guest is on. */
+static char *list_devices(const struct vm_options *options, enum qemu_start start)
+{
+	struct error err;
+	struct buffer lines = {0};
+	cleanup_qemu_args struct qemu_args args = {0};
+	assert_int_equal(qemu_args_make(&args, options, VM_ACCEL_TCG, start, &err), 0);
+	for (size_t i = 0; i + 1 < args.count; i++) {
+		if (strcmp(args.argv[i], "-device") == 0)
+			buffer_printf(&lines, "%s\n", args.argv[i + 1]);
+	}
+	return buffer_steal_text(&lines);
+}
+
+/* Whatever the set is, it is the same where the guest boots, is saved, and goes on. */
+static void test_devices_are_the_same(void **state)
+{
+	static const struct vm_network network = {.fd = 44};
+	static const struct vm_disk kinds[] = {
+		{.fd = 40, .overlay_fd = -1},
+		{.fd = 41, .overlay_fd = 42},
+		{.fd = 43, .overlay_fd = -1, .writable = true},
+	};
+	(void)state;
+	for (size_t count = 0; count <= VM_FURTHER_MAX; count++) {
+		struct vm_disk disks[VM_FURTHER_MAX];
+		struct vm_options options = plain_options;
+		for (size_t i = 0; i < count; i++)
+			disks[i] = kinds[(count + i) % COUNT(kinds)];
+		options.further = disks;
+		options.further_count = count;
+		options.network = count % 2 == 0 ? &network : NULL;
+		cleanup_free char *boot = list_devices(&options, QEMU_BOOT);
+		cleanup_free char *saved = list_devices(&options, QEMU_SAVE);
+		cleanup_free char *restored = list_devices(&options, QEMU_RESTORE);
+		assert_string_equal(saved, boot);
+		assert_string_equal(restored, boot);
+	}
 }
 
 static void test_arguments_refused(void **state)
@@ -381,6 +467,8 @@ int main(void)
 		cmocka_unit_test(test_arguments_saved),
 		cmocka_unit_test(test_arguments_further_disks),
 		cmocka_unit_test(test_arguments_extras),
+		cmocka_unit_test(test_arguments_saved_set),
+		cmocka_unit_test(test_devices_are_the_same),
 		cmocka_unit_test(test_arguments_refused),
 		cmocka_unit_test(test_ring_keeps_the_end),
 		cmocka_unit_test(test_ring_tail),

@@ -277,7 +277,7 @@ static const struct row rows[] = {
 		"syncing: System is deadlocked on memory); raise buildVMMemorySize (--memory)",
 		"deadlocked"},
 	{"version", ERROR_GUEST, 0,
-		"the guest's init speaks version 9 of the protocol, version 4 is expected: layervm "
+		"the guest's init speaks version 9 of the protocol, version 5 is expected: layervm "
 		"and its guest files do not belong together",
 		NULL},
 	{"unpack-done", 0, 0, NULL, NULL},

@@ -35,6 +35,7 @@
 /* What QEMU may write for a disk of DISK_SIZE, and for one of a MiB. */
 #define WHOLE_LIMIT "84934656"
 #define MIB_LIMIT "17842176"
+#define RESTORED(limit) "restored, disk \"\", size " limit " " limit "\n"
 
 static char folder[] = "/tmp/layervm-warm-XXXXXX";
 static char *kernel, *initrd;
@@ -184,9 +185,9 @@ static void test_save_and_restore(void **state)
 	cleanup_rig struct rig rig;
 	(void)state;
 	rig_save(&rig, "well");
-	check_run(&rig, true, "restored, disk \"\", size " WHOLE_LIMIT " " WHOLE_LIMIT "\n");
+	check_run(&rig, true, RESTORED(WHOLE_LIMIT));
 	/* As often as one likes. */
-	check_run(&rig, true, "restored, disk \"\", size " WHOLE_LIMIT " " WHOLE_LIMIT "\n");
+	check_run(&rig, true, RESTORED(WHOLE_LIMIT));
 	/* Saved with another accelerator: that guest boots, and the template is not to blame. */
 	struct vm_outcome outcome;
 	struct error err;
@@ -294,7 +295,7 @@ static void test_memory_with_other_holes(void **state)
 	if (sparse_st.st_blocks >= dense_st.st_blocks)
 		skip(); /* the file system has no holes */
 	rig.template.memory_fd = dense;
-	check_run(&rig, true, "restored, disk \"\", size " WHOLE_LIMIT " " WHOLE_LIMIT "\n");
+	check_run(&rig, true, RESTORED(WHOLE_LIMIT));
 }
 
 static void change_zero(int fd)
@@ -361,70 +362,33 @@ static void test_memory_is_checked(void **state)
 	}
 }
 
-static struct digest key_of(const struct vm_options *options)
+/* What may be written follows from what is on the disks, however long their files are. */
+static void test_further_limit(void **state)
 {
-	struct digest key;
-	struct error err = {0};
-	if (template_key(options, &key, &err) < 0)
-		fail_msg("%s", err.message);
-	return key;
-}
-
-static void check_key(const struct vm_options *options, const struct digest *old, bool same)
-{
-	struct digest key = key_of(options);
-	assert_int_equal(memcmp(&key, old, sizeof(key)) == 0, same);
-}
-
-/* The same length, but another time. */
-static void touch(const char *path)
-{
-	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1000000}};
-	assert_return_code(utimensat(AT_FDCWD, path, times, 0), errno);
-}
-
-static void test_key(void **state)
-{
-	cleanup_rig struct rig rig, other;
-	struct error err;
+	static const struct {
+		uint64_t size;
+		bool writable;
+		const char *text;
+	} rows[] = {
+		{1u << 20, true, RESTORED(WHOLE_LIMIT)},
+		{1u << 27, true, RESTORED("153092096")},
+		{1u << 27, false, RESTORED(WHOLE_LIMIT)},
+		{0, true, RESTORED("69809995776")},
+	};
+	cleanup_close int disk = temporary();
+	cleanup_rig struct rig rig;
 	(void)state;
-	rig_open(&rig, "well");
-	rig_open(&other, "other");
-	struct vm_options changed = rig.options;
-	const struct digest key = key_of(&rig.options);
-	check_key(&rig.options, &key, true);
-	changed.disk_fd = other.disk;
-	changed.overlay_fd = other.overlay;
-	changed.disk_size = 1;
-	changed.timeout = 1;
-	changed.log_limit = 7;
-	check_key(&changed, &key, true);
-	changed = rig.options;
-	changed.memory_mib++;
-	check_key(&changed, &key, false);
-	changed = rig.options;
-	changed.cpus = 2;
-	check_key(&changed, &key, false);
-	changed = rig.options;
-	changed.accel = VM_ACCEL_KVM;
-	check_key(&changed, &key, false);
-	changed = rig.options;
-	changed.qemu = other.program;
-	check_key(&changed, &key, false);
-	changed = rig.options;
-	changed.kernel = initrd;
-	check_key(&changed, &key, false);
-	changed.kernel = "/no/such";
-	assert_int_equal(template_key(&changed, &(struct digest){0}, &err), -ENOENT);
-	assert_int_equal(err.kind, ERROR_INTERNAL);
-	changed.qemu = "/no/such";
-	assert_int_equal(template_key(&changed, &(struct digest){0}, &err), -ENOENT);
-	assert_int_equal(err.kind, ERROR_QEMU);
-	touch(kernel);
-	check_key(&rig.options, &key, false);
-	const struct digest touched = key_of(&rig.options);
-	touch(initrd);
-	check_key(&rig.options, &touched, false);
+	assert_return_code(ftruncate(disk, (off_t)VM_DISK_SIZE), errno);
+	rig_save(&rig, "well");
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		const struct vm_disk further = {.fd = disk,
+			.overlay_fd = -1,
+			.writable = rows[i].writable,
+			.size = rows[i].size};
+		rig.options.further = &further;
+		rig.options.further_count = 1;
+		check_run(&rig, true, rows[i].text);
+	}
 }
 
 /* -- restores that do not work ---------------------------------------------------------------- */
@@ -446,6 +410,7 @@ static void test_boots_instead(void **state)
 				  "raise buildVMMemorySize (--memory)" BOOTED},
 		{"confused", DID_NOT "the guest sent a frame of type 1 and length 3 before it is "
 				     "awake, where none such is expected" BOOTED},
+		{"unfit", DID_NOT "the guest did not wake up: no disk" BOOTED},
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++) {
@@ -626,7 +591,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_state_is_checked),
 		cmocka_unit_test(test_memory_with_other_holes),
 		cmocka_unit_test(test_memory_is_checked),
-		cmocka_unit_test(test_key),
+		cmocka_unit_test(test_further_limit),
 		cmocka_unit_test(test_boots_instead),
 		cmocka_unit_test(test_timeout),
 		cmocka_unit_test(test_interrupts),

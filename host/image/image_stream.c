@@ -1,0 +1,182 @@
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "image/image.h"
+#include "image/inflate.h"
+#include "image/layers.h"
+#include "image/ring.h"
+#include "image/store.h"
+#include "support/memory.h"
+
+struct image_stream {
+	struct inflate_sink base;
+	struct store *store;
+	char *name;
+	struct image_layer layer; /* zeros as the digest: it is not known yet */
+	/* Of one reading, from the first byte to the last. */
+	struct ring *ring; /* NULL: nothing was read yet */
+	pthread_t thread;
+	struct inflate_budget budget;
+	struct inflate_job job;
+	_Atomic bool abandoned;
+	/* The thread's until it has ended. */
+	int result;
+	struct error err;
+	/* The reader's. */
+	bool has_ended;        /* the last byte was given, and all is right */
+	bool has_buffer;       /* of the ring, to be given back */
+	bool is_known;         /* the tar is right where the blob's digest is */
+	struct hasher *hasher; /* of the tar, until it is known */
+};
+
+static void *next_buffer(struct inflate_sink *sink)
+{
+	return ring_buffer(((struct image_stream *)sink)->ring);
+}
+
+static void push(struct inflate_sink *sink, size_t len)
+{
+	ring_push(((struct image_stream *)sink)->ring, len);
+}
+
+static void *work(void *data)
+{
+	struct image_stream *stream = data;
+	stream->result = inflate_into(&stream->job, &stream->base, &stream->err);
+	ring_close(stream->ring);
+	return NULL;
+}
+
+struct image_stream *image_stream_new(const struct image *image, size_t layer)
+{
+	struct image_stream *stream = xcalloc(1, sizeof(*stream));
+	stream->base = (struct inflate_sink){.buffer = next_buffer, .push = push};
+	stream->store = store_ref(image->files->store);
+	stream->layer = image->layers[layer];
+	stream->name = xasprintf(
+		"%s: layer %zu of %zu", stream->store->path, layer + 1, image->layer_count);
+	return stream;
+}
+
+static int start(struct image_stream *stream, struct error *err)
+{
+	const struct image_layer *layer = &stream->layer;
+	stream->budget = inflate_budget(stream->store->path, layer->blob_size);
+	stream->job = (struct inflate_job){
+		.from = layer->blob_fd,
+		.offset = layer->blob_offset,
+		.size = layer->blob_size,
+		.name = stream->name,
+		.budget = &stream->budget,
+		.abandoned = &stream->abandoned,
+	};
+	if (!stream->is_known) {
+		hasher_free(stream->hasher);
+		stream->hasher = hasher_new();
+		stream->layer.tar_size = 0;
+	}
+	int r = inflate_detect(layer->blob_fd, layer->blob_offset, layer->blob_size, stream->name,
+		&stream->job.format, err);
+	if (r < 0)
+		return r;
+	/* It was when the layer was chosen. */
+	if (stream->job.format == NULL)
+		return error_set(err, ERROR_INPUT, EINVAL,
+			"%s: is not compressed any more: changed while it was read", stream->name);
+	stream->ring = ring_new();
+	int code = pthread_create(&stream->thread, NULL, work, stream);
+	if (code == 0)
+		return 0;
+	ring_free(stream->ring);
+	stream->ring = NULL;
+	return error_set(err, ERROR_INTERNAL, code, "%s: no thread can be started for it: %s",
+		stream->name, strerror(code));
+}
+
+/* Compares what was read with what is known of it, and remembers it for the next time. */
+static int check(struct image_stream *stream, struct error *err)
+{
+	static const struct digest unknown;
+	struct image_layer *layer = &stream->layer;
+	int r = 0;
+	if (!digest_equal(&layer->digest, &unknown))
+		r = digest_expect(&layer->digest, &stream->job.digest, stream->name, "digest", err);
+	if (r == 0 && !stream->is_known) {
+		struct digest diff_id = hasher_finish(stream->hasher);
+		r = digest_expect(&layer->diff_id, &diff_id, stream->name, "diff ID", err);
+	}
+	if (r < 0)
+		return r;
+	layer->digest = stream->job.digest;
+	stream->is_known = stream->has_ended = true;
+	return 0;
+}
+
+static int end(struct image_stream *stream, struct error *err)
+{
+	pthread_join(stream->thread, NULL);
+	ring_free(stream->ring);
+	stream->ring = NULL;
+	if (stream->result == 0)
+		return check(stream, err);
+	*err = stream->err;
+	return stream->result;
+}
+
+int image_stream_next(
+	struct image_stream *stream, const uint8_t **data, size_t *len, struct error *err)
+{
+	*len = 0;
+	if (stream->has_ended)
+		return 0;
+	int r = stream->ring == NULL ? start(stream, err) : 0;
+	if (r < 0)
+		return r;
+	/* An empty piece tells the maker's end, no more. */
+	do {
+		if (stream->has_buffer)
+			ring_release(stream->ring);
+		*data = ring_next(stream->ring, len);
+		stream->has_buffer = *data != NULL;
+	} while (stream->has_buffer && *len == 0);
+	if (!stream->has_buffer)
+		return end(stream, err);
+	if (stream->is_known)
+		return 0;
+	hasher_add(stream->hasher, *data, *len);
+	stream->layer.tar_size += *len;
+	return 0;
+}
+
+void image_stream_rewind(struct image_stream *stream)
+{
+	stream->has_ended = false;
+	if (stream->ring == NULL)
+		return;
+	atomic_store(&stream->abandoned, true);
+	ring_stop(stream->ring);
+	pthread_join(stream->thread, NULL);
+	ring_free(stream->ring);
+	stream->ring = NULL;
+	stream->has_buffer = false;
+	atomic_store(&stream->abandoned, false);
+}
+
+void image_stream_settle(const struct image_stream *stream, struct image_layer *layer)
+{
+	layer->digest = stream->layer.digest;
+	layer->tar_size = stream->layer.tar_size;
+}
+
+void image_stream_free(struct image_stream *stream)
+{
+	if (stream == NULL)
+		return;
+	image_stream_rewind(stream);
+	hasher_free(stream->hasher);
+	store_unref(stream->store);
+	free(stream->name);
+	free(stream);
+}
