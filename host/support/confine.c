@@ -92,7 +92,7 @@ static int add_rules(scmp_filter_ctx filter, const struct confinement *allowed)
 	for (size_t i = 0; r == 0 && i < allowed->writable_count; i++) {
 		if (allowed->writable[i] >= 0)
 			r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(write), 1,
-				SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)allowed->writable[i]));
+				SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)allowed->writable[i], 0));
 	}
 	return r;
 }
