@@ -383,7 +383,10 @@ static int read_entries(struct reader *r, struct archive *archive)
 		if (code < 0)
 			return code;
 		int status = archive_read_next_header(archive, &entry);
+		/* Where libarchive gave up it does not tell the place any more. */
 		int64_t at = archive_read_header_position(archive);
+		if (at < 0)
+			at = (int64_t)r->position;
 		if (r->result < 0)
 			return r->result;
 		if (status != ARCHIVE_OK && status != ARCHIVE_WARN && status != ARCHIVE_EOF)

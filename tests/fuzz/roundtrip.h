@@ -13,6 +13,9 @@ bool roundtrip_is_small(struct tree *tree);
  * refused because a layer cannot represent it. */
 void roundtrip_whole(struct tree *tree);
 
+/* Both trees, written as layers, are the same bytes. Each file is read once, in order. */
+void roundtrip_same(struct tree *found, struct tree *expected);
+
 /*
  * What differs from the base state, written as a layer and applied to another tree that is in
  * that base state, gives the current state; of which nothing differs from itself. Makes the
