@@ -5,7 +5,6 @@
 
 #include "commands/build_base.h"
 #include "commands/build_options.h"
-#include "commands/env_list.h"
 #include "commands/guest_extras.h"
 #include "commands/guest_run.h"
 #include "commands/kept_archive.h"
@@ -34,12 +33,10 @@ static int add_extras(const struct guest_extras_spec *spec, struct tree *tree,
 	struct report *report, struct guest_extras **extras, struct vm_options *vm_options,
 	struct error *err)
 {
-	char **env = NULL;
 	int r = guest_extras_prepare(spec, tree, report, extras, err);
 	if (r < 0)
 		return r;
-	guest_extras_apply(*extras, vm_options, &env);
-	env_list_free(env);
+	guest_extras_apply(*extras, vm_options);
 	return 0;
 }
 

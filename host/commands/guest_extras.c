@@ -203,9 +203,10 @@ int guest_extras_prepare(const struct guest_extras_spec *spec, struct tree *tree
 	if (r == 0)
 		r = host_files_put(spec, tree, &extras->files, err);
 	if (r == 0)
-		r = read_secrets(extras, err);
-	if (r == 0)
 		r = start_network(extras, err);
+	/* Later than the network's filter, which is a copy of this process. */
+	if (r == 0)
+		r = read_secrets(extras, err);
 	if (r == 0)
 		r = make_mounts(extras, err);
 	if (r < 0)
@@ -216,7 +217,7 @@ int guest_extras_prepare(const struct guest_extras_spec *spec, struct tree *tree
 	return 0;
 }
 
-void guest_extras_apply(const struct guest_extras *extras, struct vm_options *options, char ***env)
+void guest_extras_apply(const struct guest_extras *extras, struct vm_options *options)
 {
 	options->further = extras->disks;
 	options->further_count = extras->disk_count;
@@ -224,10 +225,14 @@ void guest_extras_apply(const struct guest_extras *extras, struct vm_options *op
 	options->mount_count = extras->mount_count;
 	options->secrets = extras->secrets;
 	options->secret_count = extras->secret_count;
-	if (extras->passt.network.fd < 0)
-		return;
-	options->network = &extras->passt.network;
-	proxy_env_add(env);
+	if (extras->passt.network.fd >= 0)
+		options->network = &extras->passt.network;
+}
+
+void guest_extras_add_env(const struct guest_extras *extras, char ***env)
+{
+	if (extras->passt.network.fd >= 0)
+		proxy_env_add(env);
 }
 
 int guest_extras_restore(const struct guest_extras *extras, struct tree *tree, struct error *err)

@@ -28,12 +28,14 @@ struct guest_extras;
 int guest_extras_prepare(const struct guest_extras_spec *spec, struct tree *tree,
 	struct report *report, struct guest_extras **out, struct error *err);
 
+/* Fills further, mounts, secrets and network of the options, which stay the extras' own. */
+void guest_extras_apply(const struct guest_extras *extras, struct vm_options *options);
+
 /*
- * Fills further, mounts, secrets and network of the options, which stay the extras' own; where
- * there is a network, adds to env the variables of layervm's environment that name proxies and
- * that it lacks. *env: NULL at the end, each and itself from malloc; or NULL. Once.
+ * Where there is a network, adds to a job's environment the variables of layervm's own that name
+ * proxies and that it lacks. *env: NULL at the end, each and itself from malloc; or NULL.
  */
-void guest_extras_apply(const struct guest_extras *extras, struct vm_options *options, char ***env);
+void guest_extras_add_env(const struct guest_extras *extras, char ***env);
 
 /*
  * After the tree was brought to what the guest left (disk_reread), before changes are marked:

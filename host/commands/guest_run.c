@@ -129,13 +129,13 @@ static void free_surroundings(struct job_surroundings *surroundings)
 }
 
 /* What the extras add to one environment is added to the other one too. */
-static void surround(struct job_surroundings *to, const struct vm_job *job,
-	const struct guest_extras *extras, struct vm_options *options)
+static void surround(
+	struct job_surroundings *to, const struct vm_job *job, const struct guest_extras *extras)
 {
 	*to = (struct job_surroundings){.job = *job, .env = env_list_copy(job->env)};
 	size_t count = env_list_length(to->env);
 	if (extras != NULL)
-		guest_extras_apply(extras, options, &to->env);
+		guest_extras_add_env(extras, &to->env);
 	to->job.env = (const char *const *)to->env;
 	if (job->on_failure == NULL)
 		return;
@@ -198,6 +198,8 @@ static int choose_vm(struct guest_run *run, struct error *err)
 		.disks_stay = options->keep != NULL,
 		.log_limit = options->log_limit,
 	};
+	if (run->extras != NULL)
+		guest_extras_apply(run->extras, &run->vm_options);
 	return 0;
 }
 
@@ -208,16 +210,15 @@ static int start_vm(struct guest_run *run, struct error *err)
 	return vm_start(&run->vm_options, report, &run->vm, err);
 }
 
-int guest_run_start(struct guest_run *run, struct error *err)
+/* Starts the guest on disks that may still be empty. */
+static int start(struct guest_run *run, struct error *err)
 {
 	struct report *report = run->options->report;
-	if (run->options->extras != NULL && extras_any(run->options->extras))
-		return 0;
 	/* A stage without a line: it is worth none, unless a guest must be saved first. */
 	report_done(report);
 	struct report_time time = {
 		.name = "start", .begin = report_clock(report), .cpu = report_cpu(report)};
-	int r = make_disks(run, err);
+	int r = run->base < 0 ? make_disks(run, err) : 0;
 	if (r == 0)
 		r = choose_vm(run, err);
 	if (r == 0)
@@ -228,6 +229,16 @@ int guest_run_start(struct guest_run *run, struct error *err)
 	time.cpu = report_cpu(report) - time.cpu;
 	report_beside(report, &time);
 	return r;
+}
+
+static bool has_extras(const struct guest_run *run)
+{
+	return run->options->extras != NULL && extras_any(run->options->extras);
+}
+
+int guest_run_start(struct guest_run *run, struct error *err)
+{
+	return has_extras(run) ? 0 : start(run, err);
 }
 
 /*
@@ -278,18 +289,27 @@ static int assemble(struct guest_run *run, struct tree *tree, struct error *err)
 	return r <= 0 ? r : disk_assemble(tree, run->base, &disk_options, &size, err);
 }
 
+/* What only the tree tells of the guest's devices, which it waited for. */
+static int start_with_extras(struct guest_run *run, struct tree *tree, struct error *err)
+{
+	struct report *report = run->options->report;
+	int r = guest_extras_prepare(run->options->extras, tree, report, &run->extras, err);
+	return r < 0 ? r : start(run, err);
+}
+
 int guest_run_assemble(struct guest_run *run, struct tree *tree, struct error *err)
 {
+	int r = add_scaffold(tree, err);
+	if (r == 0 && has_extras(run))
+		r = start_with_extras(run, tree, err);
+	else if (r == 0 && run->base < 0)
+		r = make_disks(run, err);
+	if (r < 0)
+		return r;
 	report_stage(run->options->report, "assemble", "a disk of %llu entries%s",
 		(unsigned long long)tree_count(tree),
 		has_known_disk(run) ? ", which the cache has" : "");
-	int r = add_scaffold(tree, err);
-	if (r == 0 && run->options->extras != NULL)
-		r = guest_extras_prepare(
-			run->options->extras, tree, run->options->report, &run->extras, err);
-	if (r == 0 && run->base < 0)
-		r = make_disks(run, err);
-	return r < 0 ? r : assemble(run, tree, err);
+	return assemble(run, tree, err);
 }
 
 void guest_run_publish(struct guest_run *run)
@@ -302,16 +322,9 @@ void guest_run_publish(struct guest_run *run)
 static int do_job(struct guest_run *run, const struct vm_job *job, struct vm_outcome *outcome,
 	struct error *err)
 {
-	bool is_started = run->vm != NULL;
 	__attribute__((cleanup(free_surroundings))) struct job_surroundings surroundings;
-	int r = is_started ? 0 : choose_vm(run, err);
-	if (r < 0)
-		return r;
-	surround(&surroundings, job, run->extras, &run->vm_options);
-	if (!is_started)
-		r = open_warm(run, err);
-	if (r == 0 && !is_started)
-		r = start_vm(run, err);
+	surround(&surroundings, job, run->extras);
+	int r = run->vm == NULL ? start(run, err) : 0;
 	if (r == 0)
 		r = disk_size(run->base, &run->vm_options.disk_size, err);
 	if (r < 0)

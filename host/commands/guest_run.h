@@ -59,8 +59,8 @@ struct guest_run {
 #define GUEST_RUN_NONE ((struct guest_run){.base = -1, .overlay = -1, .warm = WARM_BOOT_NONE})
 
 /*
- * Starts the guest, so that it comes up beside the stages before guest_run_boot; not where what is
- * still to be found out decides on its devices.
+ * Starts the guest, so that it comes up beside the stages before guest_run_boot; not where the
+ * tree decides on its devices, as it does with extras: then guest_run_assemble does it.
  */
 int guest_run_start(struct guest_run *run, struct error *err);
 

@@ -604,7 +604,8 @@ static void test_apply(void **state)
 		fail_msg("%s", err.message);
 	struct vm_options options = {0};
 	char **env = NULL;
-	guest_extras_apply(extras, &options, &env);
+	guest_extras_apply(extras, &options);
+	guest_extras_add_env(extras, &env);
 	assert_null(env);
 	assert_null(options.network);
 	struct buffer out = {0};
