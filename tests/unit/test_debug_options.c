@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "commands/debug_options.h"
+#include "option_rig.h"
 #include "support/architecture.h"
 #include "support/buffer.h"
 #include "support/memory.h"
@@ -19,10 +20,7 @@
 #define ARGUMENTS_MAX 20
 
 /* What each test finds in its working folder. */
-static const struct {
-	const char *name;
-	const char *text;
-} files[] = {
+static const struct rig_file files[] = {
 	{"base.tar", ""},
 	{"spec.json", "{\"name\":\"spec\",\"tag\":\"v0\",\"fromImage\":\"base.tar\",\"runAsRoot\":"
 		      "\"exit 1\","
@@ -36,47 +34,19 @@ static const struct {
 	{"kept/kept.json", ""},
 };
 
+static const char *const folders[] = {"kept", "layout", NULL};
+
 static int enter_folder(void **state)
 {
-	char *folder = xstrdup("/tmp/layervm-test-debug-XXXXXX");
-	if (mkdtemp(folder) == NULL || chdir(folder) < 0)
+	if (rig_enter(state, folders, files, COUNT(files)) < 0)
 		return -1;
-	*state = folder;
-	if (mkdir("kept", 0700) < 0 || mkdir("layout", 0700) < 0)
-		return -1;
-	for (size_t i = 0; i < COUNT(files); i++) {
-		FILE *file = fopen(files[i].name, "we");
-		if (file == NULL)
-			return -1;
-		fputs(files[i].text, file);
-		fclose(file);
-	}
-	unsetenv("SOURCE_DATE_EPOCH");
 	/* By hand it is a terminal, and a shell needs no more. */
 	return freopen("/dev/null", "r", stdin) != NULL ? 0 : -1;
 }
 
 static int leave_folder(void **state)
 {
-	for (size_t i = 0; i < COUNT(files); i++)
-		unlink(files[i].name);
-	rmdir("kept");
-	rmdir("layout");
-	int r = chdir("/") == 0 ? rmdir(*state) : -1;
-	free(*state);
-	return r;
-}
-
-static void put_text(struct buffer *out, const char *name, const char *value)
-{
-	if (value != NULL)
-		buffer_printf(out, "%s=%s ", name, value);
-}
-
-static void put_number(struct buffer *out, const char *name, int64_t value, int64_t usual)
-{
-	if (value != usual)
-		buffer_printf(out, "%s=%lld ", name, (long long)value);
+	return rig_leave(state, folders, files, COUNT(files));
 }
 
 /* All that differs from a session on an image without flags. */
@@ -232,10 +202,8 @@ static const struct row rows[] = {
 
 static void check_row(const struct row *row)
 {
-	char *argv[ARGUMENTS_MAX + 2] = {xstrdup("debug")};
-	int argc = 1;
-	for (; row->arguments[argc - 1] != NULL; argc++)
-		argv[argc] = xstrdup(row->arguments[argc - 1]);
+	char *argv[ARGUMENTS_MAX + 2];
+	int argc = rig_argv("debug", row->arguments, ARGUMENTS_MAX, argv);
 	cleanup_debug_options struct debug_options options = {0};
 	struct error err;
 	int r = debug_options_parse(argc, argv, STDERR_FILENO, &options, &err);
@@ -247,8 +215,7 @@ static void check_row(const struct row *row)
 	if (strcmp(found, row->expected) != 0)
 		fail_msg(
 			"%s ...: expected\n%s\nfound\n%s", row->arguments[0], row->expected, found);
-	for (int i = 0; i < argc; i++)
-		free(argv[i]);
+	rig_argv_free(argv);
 }
 
 static void test_rows(void **state)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "commands/build_options.h"
+#include "option_rig.h"
 #include "support/architecture.h"
 #include "support/buffer.h"
 #include "support/fileio.h"
@@ -22,10 +23,7 @@
 #define ARGUMENTS_MAX 24
 
 /* What each test finds in its working folder. */
-static const struct {
-	const char *name;
-	const char *text;
-} files[] = {
+static const struct rig_file files[] = {
 	{"base.tar", ""},
 	{"full.json",
 		"{\"name\":\"spec\",\"tag\":\"v0\",\"fromImage\":\"base.tar\",\"copyToRoot\":["
@@ -43,37 +41,28 @@ static const struct {
 	{"b", ""},
 };
 
-static int enter_folder(void **state)
+static const char *const folders[] = {"root", NULL};
+
+/* A script with a byte that none can have. */
+static int write_nul(void)
 {
-	char *folder = xstrdup("/tmp/layervm-test-options-XXXXXX");
-	if (mkdtemp(folder) == NULL || chdir(folder) < 0)
-		return -1;
-	*state = folder;
-	for (size_t i = 0; i < COUNT(files); i++) {
-		FILE *file = fopen(files[i].name, "we");
-		if (file == NULL)
-			return -1;
-		fputs(files[i].text, file);
-		fclose(file);
-	}
 	FILE *file = fopen("nul.sh", "we");
 	if (file == NULL)
 		return -1;
-	fwrite("echo\0", 1, 5, file);
-	fclose(file);
-	unsetenv("SOURCE_DATE_EPOCH");
-	return mkdir("root", 0700);
+	size_t written = fwrite("echo\0", 1, 5, file);
+	return fclose(file) == 0 && written == 5 ? 0 : -1;
+}
+
+static int enter_folder(void **state)
+{
+	int r = rig_enter(state, folders, files, COUNT(files));
+	return r < 0 ? r : write_nul();
 }
 
 static int leave_folder(void **state)
 {
-	for (size_t i = 0; i < COUNT(files); i++)
-		unlink(files[i].name);
 	unlink("nul.sh");
-	rmdir("root");
-	int r = chdir("/") == 0 ? rmdir(*state) : -1;
-	free(*state);
-	return r;
+	return rig_leave(state, folders, files, COUNT(files));
 }
 
 static void dump_text(struct buffer *out, const char *name, const char *value, const char *usual)
@@ -149,12 +138,8 @@ static char *dump(const struct build_options *options)
  */
 static int parse(const char *const *arguments, char **shown, char **warnings, enum error_kind *kind)
 {
-	char *argv[ARGUMENTS_MAX + 2] = {xstrdup("build")};
-	int argc = 1;
-	for (; arguments[argc - 1] != NULL; argc++) {
-		assert_true(argc <= ARGUMENTS_MAX);
-		argv[argc] = xstrdup(arguments[argc - 1]);
-	}
+	char *argv[ARGUMENTS_MAX + 2];
+	int argc = rig_argv("build", arguments, ARGUMENTS_MAX, argv);
 	struct error err = {0};
 	struct build_options *options = NULL;
 	struct buffer text = {0};
@@ -174,8 +159,7 @@ static int parse(const char *const *arguments, char **shown, char **warnings, en
 	assert_int_equal(file_read_all(fd, 1 << 20, &text, "report", &ignored), 0);
 	close(fd);
 	*warnings = buffer_steal_text(&text);
-	for (int i = 0; i < argc; i++)
-		free(argv[i]);
+	rig_argv_free(argv);
 	return r;
 }
 

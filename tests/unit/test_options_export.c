@@ -12,6 +12,7 @@
 #include "commands/diff_options.h"
 #include "commands/export_options.h"
 #include "commands/inspect_options.h"
+#include "option_rig.h"
 #include "support/buffer.h"
 #include "support/memory.h"
 
@@ -22,41 +23,12 @@ struct options_case {
 	const char *expected; /* what differs from the usual, or the error after "usage: " */
 };
 
-static void put_text(struct buffer *out, const char *name, const char *value)
-{
-	if (value != NULL)
-		buffer_printf(out, "%s=%s ", name, value);
-}
-
-static void put_number(struct buffer *out, const char *name, int64_t value, int64_t usual)
-{
-	if (value != usual)
-		buffer_printf(out, "%s=%lld ", name, (long long)value);
-}
-
 static void put_image(struct buffer *out, const struct image_choice *image)
 {
 	put_text(out, "name", image->name);
 	put_text(out, "tag", image->tag);
 	put_text(out, "architecture", image->architecture);
 	put_text(out, "variant", image->variant);
-}
-
-/* argv for getopt_long, which may put it in another order. */
-static int make_argv(const char *command, const struct options_case *c, char **argv)
-{
-	int argc = 0;
-	argv[argc++] = xstrdup(command);
-	for (size_t i = 0; i < ARGUMENTS_MAX && c->arguments[i] != NULL; i++)
-		argv[argc++] = xstrdup(c->arguments[i]);
-	argv[argc] = NULL;
-	return argc;
-}
-
-static void free_argv(char **argv)
-{
-	for (char **p = argv; *p != NULL; p++)
-		free(*p);
 }
 
 static void check(
@@ -97,6 +69,7 @@ static const struct options_case export_cases[] = {
 	{{"a", "--vm", "--memory", "1G", "--disk-size", "2G", "--accel", "tcg"},
 		"source=a output=- vm=1 memory=1024 disk_size=2048 accel=2"},
 	{{"a", "--root", "/dev/sda2"}, "source=a output=- root=/dev/sda2"},
+	{{"a", "--verify"}, "source=a output=- verify=1"},
 	{{"-"}, "source=- output=-"},
 	{{"a", "-h", "--no-such-flag"}, "help=1"},
 
@@ -140,7 +113,7 @@ static void test_export(void **state)
 		cleanup_export_options struct export_options options = {0};
 		cleanup_buffer struct buffer found = {0};
 		struct error err;
-		int argc = make_argv("export", c, argv);
+		int argc = rig_argv("export", c->arguments, ARGUMENTS_MAX, argv);
 		int r = export_options_parse(argc, argv, STDERR_FILENO, &options, &err);
 		assert_non_null(options.report);
 		put_number(&found, "help", options.help, false);
@@ -153,13 +126,14 @@ static void test_export(void **state)
 			put_number(&found, "seconds", options.mtime.seconds, 0);
 			put_image(&found, &options.image);
 			put_text(&found, "root", options.root);
+			put_number(&found, "verify", options.verify, false);
 			put_number(&found, "vm", options.guest.use, false);
 			put_number(&found, "memory", options.guest.memory, 512);
 			put_number(&found, "disk_size", options.guest.disk_size, 1024);
 			put_number(&found, "accel", options.guest.accel, VM_ACCEL_AUTO);
 		}
 		check(c, r, &err, &found);
-		free_argv(argv);
+		rig_argv_free(argv);
 	}
 }
 
@@ -181,19 +155,20 @@ static void test_inspect(void **state)
 		cleanup_inspect_options struct inspect_options options = {0};
 		cleanup_buffer struct buffer found = {0};
 		struct error err;
-		int argc = make_argv("inspect", c, argv);
+		int argc = rig_argv("inspect", c->arguments, ARGUMENTS_MAX, argv);
 		int r = inspect_options_parse(argc, argv, STDERR_FILENO, &options, &err);
 		put_text(&found, "source", options.source);
 		put_number(&found, "format", options.format, INSPECT_TEXT);
 		put_image(&found, &options.image);
 		check(c, r, &err, &found);
-		free_argv(argv);
+		rig_argv_free(argv);
 	}
 }
 
 static const struct options_case diff_cases[] = {
 	{{"a", "b"}, "a=a b=b"},
 	{{"-v", "a", "--layer", "l.tar", "-"}, "a=a b=- verbose=1 layer=l.tar"},
+	{{"a", "b", "--verify"}, "a=a b=b verify=1"},
 	{{"a", "b", "--image-a", "x:1", "--image-b", "y"},
 		"a=a name=x tag=1 b=b name=y tag=latest"},
 	{{"a", "b", "--platform", "linux/arm/v6"},
@@ -216,16 +191,17 @@ static void test_diff(void **state)
 		cleanup_diff_options struct diff_options options = {0};
 		cleanup_buffer struct buffer found = {0};
 		struct error err;
-		int argc = make_argv("diff", c, argv);
+		int argc = rig_argv("diff", c->arguments, ARGUMENTS_MAX, argv);
 		int r = diff_options_parse(argc, argv, STDERR_FILENO, &options, &err);
 		put_text(&found, "a", options.paths[0]);
 		put_image(&found, &options.images[0]);
 		put_text(&found, "b", options.paths[1]);
 		put_image(&found, &options.images[1]);
 		put_number(&found, "verbose", options.verbose, false);
+		put_number(&found, "verify", options.verify, false);
 		put_text(&found, "layer", options.layer);
 		check(c, r, &err, &found);
-		free_argv(argv);
+		rig_argv_free(argv);
 	}
 }
 
