@@ -25,10 +25,10 @@
  *	             the next job up to its START, and on from STARTED; or FINISH
  *	BYE          (the disks are unmounted; the guest waits, and the host ends QEMU)
  *
- * FAILURE takes the place of any frame of the guest after HELLO, and is its last one: in the place
- * of AWAKE, the guest has not written to any disk. After EXIT
- * the guest passes over STDIN, WINSIZE and TERMINATE, which were on their way. What comes before
- * the first START without being of a job is for all jobs of the run.
+ * FAILURE takes the place of any frame of the guest, and is its last one: in the place of HELLO or
+ * AWAKE, the guest has not written to any disk. After EXIT the guest passes over STDIN, WINSIZE and
+ * TERMINATE, which were on their way. What comes before the first START without being of a job is
+ * for all jobs of the run.
  *
  * Programs run in the image, in their own session, with umask 022; as uid 0 where there is no
  * USER. PATH ends with PROTOCOL_TOOLBOX; HOME, where ENV has none, is the user's by the image's

@@ -20,7 +20,7 @@
 #include "unpacking.h"
 
 #define OUTPUT_CHUNK 65536
-#define VMSTAT_SIZE 16384 /* of /proc/vmstat, some 5,000 bytes */
+#define VMSTAT_SIZE 32768 /* room for /proc/vmstat, which has some 5,000 bytes */
 
 /* A job while it runs. */
 struct run {
@@ -33,15 +33,35 @@ struct run {
 	struct exit_report report;
 };
 
-/* Processes that the kernel has killed for memory since it started. */
-static uint32_t count_oom_kills(int vmstat)
+/* Reads all there is, or what there is room for. The kernel gives a page of it at a time. */
+static ssize_t read_from_start(int fd, char *text, size_t room)
+{
+	size_t len = 0;
+	while (len < room) {
+		ssize_t n = pread(fd, text + len, room - len, (off_t)len);
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		len += (size_t)n;
+	}
+	return (ssize_t)len;
+}
+
+/* Counts the processes that the kernel has killed for memory since it started. */
+static int count_oom_kills(int vmstat, uint32_t *count, struct fault *fault)
 {
 	static const char key[] = "\noom_kill ";
 	char text[VMSTAT_SIZE];
-	ssize_t n = pread(vmstat, text, sizeof(text) - 1, 0);
-	text[n > 0 ? n : 0] = '\0';
+	ssize_t len = read_from_start(vmstat, text, sizeof(text) - 1);
+	if (len < 0)
+		return fault_set_errno(fault, "cannot read /proc/vmstat");
+	text[len] = '\0';
 	const char *at = strstr(text, key);
-	return at == NULL ? 0 : (uint32_t)strtoul(at + sizeof(key) - 1, NULL, 10);
+	if (at == NULL)
+		return fault_set(fault, "no oom_kill in the %zd bytes of /proc/vmstat", len);
+	*count = (uint32_t)strtoul(at + sizeof(key) - 1, NULL, 10);
+	return 0;
 }
 
 /*
@@ -229,9 +249,11 @@ static int run_task(struct runner *runner, struct run *run, struct job *job, str
 	if (run->task->refused == 0 &&
 		channel_send(run->channel, FRAME_STARTED, NULL, 0, fault) < 0)
 		return -1;
+	uint32_t oom_kills = 0;
 	if (follow(run, fault) < 0 || finish(run, fault) < 0)
 		return -1;
-	uint32_t oom_kills = count_oom_kills(runner->vmstat);
+	if (count_oom_kills(runner->vmstat, &oom_kills, fault) < 0)
+		return -1;
 	run->report.oom_kills = oom_kills - runner->oom_kills;
 	runner->oom_kills = oom_kills;
 	return send_exit(run, fault);
@@ -252,7 +274,8 @@ int run_init(struct runner *runner, int channel, struct fault *fault)
 	runner->vmstat = open("/proc/vmstat", O_RDONLY | O_CLOEXEC);
 	if (runner->vmstat < 0)
 		return fault_set_errno(fault, "cannot open /proc/vmstat");
-	runner->oom_kills = count_oom_kills(runner->vmstat);
+	if (count_oom_kills(runner->vmstat, &runner->oom_kills, fault) < 0)
+		return -1;
 	return run_prepare(runner, fault);
 }
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,10 +21,16 @@ struct cache {
 	char *path;
 	int fd;
 	struct cache_limits limits;
+	/*
+	 * Bytes that went to keep the limits and were not free afterwards, because somebody has
+	 * them open. Behind a pointer: who makes entries, in two threads too, changes no cache.
+	 */
+	_Atomic uint64_t *awaited;
 };
 
 struct cache_entry {
 	const struct cache *cache;
+	char kind[CACHE_KIND_SIZE];
 	int folder;
 	int fd;
 	char *name; /* NULL: the file has none */
@@ -33,6 +40,7 @@ int cache_open(struct cache **out, struct error *err)
 {
 	cleanup_cache struct cache *cache = xcalloc(1, sizeof(*cache));
 	cache->fd = -1;
+	cache->awaited = xcalloc(1, sizeof(*cache->awaited));
 	cache->path = cache_folder_choose();
 	if (cache->path == NULL)
 		return error_set(err, ERROR_OUTPUT, ENOENT,
@@ -53,6 +61,7 @@ void cache_free(struct cache *cache)
 	if (cache == NULL)
 		return;
 	cleanup_close_fn(&cache->fd);
+	free(cache->awaited);
 	free(cache->path);
 	free(cache);
 }
@@ -118,17 +127,60 @@ int cache_find(const struct cache *cache, const char *kind, const struct digest 
 	return r;
 }
 
-/* Keeps the limits. That it does not work is no fault of the entry that is made or was made. */
-static void keep_limits(const struct cache *cache)
+/* -- limits ----------------------------------------------------------------------------------- */
+
+/* What is to be free now: the space that is awaited counts as free. */
+static uint64_t wanted_free(const struct cache *cache)
 {
-	const struct cache_prune_options options = {.has_limits = true, .limits = cache->limits};
-	struct error ignored;
-	(void)cache_prune(cache, &options, &ignored);
+	uint64_t awaited = atomic_load(cache->awaited);
+	return awaited < cache->limits.min_free ? cache->limits.min_free - awaited : 0;
 }
 
 static bool is_short_of_space(const struct cache *cache)
 {
-	return cache_free_space(cache->fd) < cache->limits.min_free;
+	return cache_free_space(cache->fd) < wanted_free(cache);
+}
+
+static void add_removed(void *context, const struct cache_item *item, enum cache_fate fate)
+{
+	uint64_t *removed = context;
+	if (fate == CACHE_GONE && __builtin_add_overflow(*removed, item->allocated, removed))
+		*removed = UINT64_MAX;
+}
+
+/* Keeps the limits. That it does not work is no fault of the entry that is made or was made. */
+static void keep_limits(const struct cache *cache)
+{
+	uint64_t removed = 0;
+	const struct cache_prune_options options = {
+		.has_limits = true,
+		.limits = {.max_size = cache->limits.max_size, .min_free = wanted_free(cache)},
+		.tell = add_removed,
+		.context = &removed,
+	};
+	struct error ignored;
+	uint64_t before = cache_free_space(cache->fd);
+	(void)cache_prune(cache, &options, &ignored);
+	uint64_t now = cache_free_space(cache->fd);
+	uint64_t freed = now > before ? now - before : 0;
+	if (removed > freed)
+		atomic_fetch_add(cache->awaited, removed - freed);
+}
+
+static unsigned long long whole_mebibytes(uint64_t bytes)
+{
+	return bytes >> 20;
+}
+
+static int no_room(const struct cache *cache, struct error *err)
+{
+	const struct cache_limits *limits = &cache->limits;
+	return error_set(err, ERROR_OUTPUT, ENOSPC,
+		"nothing is added to %s: its file system has %llu MiB free, and %llu are left to "
+		"others (LAYERVM_CACHE_MIN_FREE); all entries may take %llu MiB "
+		"(LAYERVM_CACHE_MAX_SIZE)",
+		cache->path, whole_mebibytes(cache_free_space(cache->fd)),
+		whole_mebibytes(limits->min_free), whole_mebibytes(limits->max_size));
 }
 
 /* What is made anew at any time does not take the last of the space from what is not. */
@@ -139,18 +191,35 @@ static int make_room(const struct cache *cache, const char *kind, struct error *
 	keep_limits(cache);
 	if (strcmp(kind, CACHE_KEPT_KIND) == 0 || !is_short_of_space(cache))
 		return 0;
-	return error_set(err, ERROR_OUTPUT, ENOSPC,
-		"nothing is added to %s: its file system has %llu MiB free, and %llu are left to "
-		"others (LAYERVM_CACHE_MIN_FREE)",
-		cache->path, (unsigned long long)(cache_free_space(cache->fd) >> 20),
-		(unsigned long long)(cache->limits.min_free >> 20));
+	return no_room(cache, err);
 }
+
+/* Half of all: two that are used in turn do not drive one another out. */
+bool cache_would_keep(const struct cache *cache, uint64_t bytes)
+{
+	return bytes <= cache->limits.max_size / 2;
+}
+
+static int check_size(const struct cache_entry *entry, uint64_t bytes, struct error *err)
+{
+	const struct cache *cache = entry->cache;
+	if (strcmp(entry->kind, CACHE_KEPT_KIND) == 0 || cache_would_keep(cache, bytes))
+		return 0;
+	return error_set(err, ERROR_OUTPUT, EDQUOT,
+		"%s keeps no entry of %llu KiB: it is more than half of the %llu MiB that all of "
+		"them may take (LAYERVM_CACHE_MAX_SIZE)",
+		cache->path, (unsigned long long)(bytes >> 10),
+		whole_mebibytes(cache->limits.max_size));
+}
+
+/* -- new entries ------------------------------------------------------------------------------ */
 
 int cache_start(
 	const struct cache *cache, const char *kind, struct cache_entry **out, struct error *err)
 {
 	cleanup_cache_entry struct cache_entry *entry = xcalloc(1, sizeof(*entry));
 	entry->cache = cache;
+	snprintf(entry->kind, sizeof(entry->kind), "%s", kind);
 	entry->folder = -1;
 	entry->fd = -1;
 	int r = make_room(cache, kind, err);
@@ -190,30 +259,54 @@ static int give_name(struct cache_entry *entry, const char *name)
 	return renameat(entry->folder, entry->name, entry->folder, name);
 }
 
-/* Counts an entry that has its name now; from time to time that has all of them counted. */
-static void account(const struct cache_entry *entry)
+/*
+ * Counts an entry that has its name now; from time to time that has all of them counted. With the
+ * others this one may go, where the file system has too little for any.
+ */
+static int account(const struct cache_entry *entry, const struct digest *key, uint64_t bytes,
+	struct error *err)
 {
 	const struct cache *cache = entry->cache;
-	struct stat st;
-	uint64_t bytes = 0;
-	if (fstat(entry->fd, &st) == 0)
-		bytes = (uint64_t)st.st_blocks * ST_BLOCK;
-	if (is_short_of_space(cache) || usage_add(cache->fd, bytes, cache->limits.max_size))
-		keep_limits(cache);
+	if (!is_short_of_space(cache) && !usage_add(cache->fd, bytes, cache->limits.max_size))
+		return 0;
+	keep_limits(cache);
+	return cache_is_current(cache, entry->kind, key, entry->fd) ? 0 : no_room(cache, err);
 }
 
 int cache_publish(struct cache_entry *entry, const struct digest *key, struct error *err)
 {
 	char name[DIGEST_TEXT_SIZE];
+	struct stat st;
 	digest_hex(key, name);
+	if (fstat(entry->fd, &st) < 0)
+		return error_set_errno(err, ERROR_OUTPUT, "cannot look at a file of the cache");
+	uint64_t bytes = (uint64_t)st.st_blocks * ST_BLOCK;
+	int r = check_size(entry, bytes, err);
+	if (r < 0)
+		return r;
 	(void)futimens(entry->fd, NULL);
-	if (give_name(entry, name) == 0) {
-		account(entry);
-		return 0;
-	}
+	if (give_name(entry, name) == 0)
+		return account(entry, key, bytes, err);
 	if (errno == EEXIST)
 		return 0;
 	return error_set_errno(err, ERROR_OUTPUT, "cannot give a file of the cache its name");
+}
+
+int cache_mark(
+	const struct cache *cache, const char *kind, const struct digest *key, struct error *err)
+{
+	char name[DIGEST_TEXT_SIZE];
+	cleanup_close int folder = cache_folder_make_kind(cache->fd, cache->path, kind, err);
+	if (folder < 0)
+		return folder;
+	digest_hex(key, name);
+	cleanup_close int fd = openat(
+		folder, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_set_errno(err, ERROR_OUTPUT, "cache folder %s: cannot make %s/%s",
+			cache->path, kind, name);
+	(void)futimens(fd, NULL);
+	return 0;
 }
 
 void cache_entry_free(struct cache_entry *entry)
@@ -227,6 +320,8 @@ void cache_entry_free(struct cache_entry *entry)
 	free(entry->name);
 	free(entry);
 }
+
+/* -- names ------------------------------------------------------------------------------------ */
 
 int cache_remove(
 	const struct cache *cache, const char *kind, const struct digest *key, struct error *err)

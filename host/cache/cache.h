@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "cache/limits.h"
 #include "support/digest.h"
@@ -62,8 +63,8 @@ struct cache_entry;
 /*
  * Starts one. *out: freed by cache_entry_free; without cache_publish nothing of it remains. cache:
  * must live as long. Where the file system has less room than the limits leave to others, entries
- * that were not used for long go first; where it still has less then, it is an ERROR_OUTPUT, but
- * for CACHE_KEPT_KIND.
+ * that were not used for long go first; where it still has less then, it is an ERROR_OUTPUT
+ * (ENOSPC), but for CACHE_KEPT_KIND. What went counts as free, though somebody may have it open.
  */
 int cache_start(
 	const struct cache *cache, const char *kind, struct cache_entry **out, struct error *err);
@@ -72,8 +73,18 @@ int cache_start(
 int cache_entry_fd(const struct cache_entry *entry);
 
 /*
+ * Whether an entry that takes so many bytes of the file system is kept: one of more than half of
+ * what all may take would drive the others out, and be driven out by them. For who can know it
+ * before he makes one; cache_publish asks in any case.
+ */
+bool cache_would_keep(const struct cache *cache, uint64_t bytes);
+
+/*
  * Gives a file that is complete its name. Where somebody else has made the same entry meanwhile,
  * theirs stays: what has one key is the same. Entries beyond the limits go then, this one last.
+ * Where it is too large (cache_would_keep, but for CACHE_KEPT_KIND) it gets no name, with an
+ * ERROR_OUTPUT (EDQUOT); where even this one had to go for others' space, it is one too (ENOSPC).
+ * The file itself is as good as before.
  */
 int cache_publish(struct cache_entry *entry, const struct digest *key, struct error *err);
 
@@ -83,6 +94,13 @@ static inline void cleanup_cache_entry_fn(struct cache_entry **entry)
 	cache_entry_free(*entry);
 }
 #define cleanup_cache_entry __attribute__((cleanup(cleanup_cache_entry_fn)))
+
+/*
+ * Makes an empty entry, or uses it once more: what counts is that it is there. It takes no space,
+ * and no other entry goes for it.
+ */
+int cache_mark(
+	const struct cache *cache, const char *kind, const struct digest *key, struct error *err);
 
 /* Takes an entry's name away, if it has one. Who has it open keeps it. */
 int cache_remove(

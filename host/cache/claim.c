@@ -62,8 +62,13 @@ int cache_claim_wait(struct cache_claim *claim, unsigned seconds, struct error *
 	return lock_wait(wait_lock, claim, seconds, err);
 }
 
+/* Unlocked first: a process that is just being started may have the open file for a moment more. */
 void cache_claim_release(struct cache_claim *claim)
 {
+	struct flock lock = lock_of(claim);
+	lock.l_type = F_UNLCK;
+	if (claim->fd >= 0)
+		(void)fcntl(claim->fd, F_OFD_SETLK, &lock);
 	cleanup_close_fn(&claim->fd);
 	claim->fd = -1;
 }

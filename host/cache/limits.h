@@ -7,7 +7,7 @@
 #include "support/error.h"
 
 struct cache_limits {
-	uint64_t max_size; /* bytes that all entries take, those of cache_kept_kind not counted */
+	uint64_t max_size; /* bytes that all entries take, those of CACHE_KEPT_KIND not counted */
 	uint64_t min_free; /* bytes of the file system that are left to others */
 };
 

@@ -7,13 +7,14 @@
 #include <unistd.h>
 
 #include "commands/base_record.h"
-#include "commands/boot_mark.h"
+#include "commands/recorded_disk.h"
 #include "disk/disk.h"
-#include "disk/disk_digest.h"
 #include "support/memory.h"
 #include "tree/tree_file.h"
 
 #define DISK_NAME "a base disk in the cache"
+
+static const struct recorded_disk_kind disk_kind = {.kind = BASE_KIND_DISK, .name = DISK_NAME};
 
 /* A base that is being looked up. */
 struct lookup {
@@ -37,48 +38,12 @@ static int duplicate(int fd, struct error *err)
 	return copy >= 0 ? copy : error_set_errno(err, ERROR_INTERNAL, "cannot copy a descriptor");
 }
 
-static int check_bytes(const struct lookup *l, enum base_check check, struct error *err)
-{
-	const struct base_record *record = &l->record;
-	struct digest found;
-	struct error ignored;
-	int r = 0;
-	if (check == BASE_CHECK_IDENTITY)
-		r = boot_mark_find(l->cache, &record->disk, record->identity.ino, err);
-	if (r != 0)
-		return r < 0 ? r : 0;
-	r = disk_digest(l->disk, &found, err);
-	if (r == 0)
-		r = digest_expect(&record->disk, &found, DISK_NAME, "digest", err);
-	/* Without a mark it is read the next time too. */
-	if (r == 0)
-		(void)boot_mark_put(l->cache, &record->disk, record->identity.ino, &ignored);
-	return r;
-}
-
-static int check_identity(const struct lookup *l, struct error *err)
-{
-	struct base_identity found;
-	int r = base_identity_read(l->disk, &found, err);
-	if (r < 0 || base_identity_equal(&found, &l->record.identity))
-		return r;
-	return error_set(err, ERROR_INPUT, EINVAL,
-		DISK_NAME ": is not the file of %llu bytes that was made",
-		(unsigned long long)l->record.identity.size);
-}
-
 /* Opens the disk that the record names, and checks both. */
 static int open_disk(struct lookup *l, enum base_check check, struct error *err)
 {
 	int r = base_record_read(l->file, &l->record, err);
-	if (r < 0)
-		return r;
-	r = cache_find(l->cache, BASE_KIND_DISK, &l->record.disk, O_RDONLY, &l->disk, err);
-	if (r == 0)
-		return error_set(err, ERROR_INPUT, ENOENT, DISK_NAME ": is gone");
-	if (r > 0)
-		r = check_identity(l, err);
-	return r < 0 ? r : check_bytes(l, check, err);
+	return r < 0 ? r
+		     : recorded_disk_open(l->cache, &disk_kind, &l->record, check, &l->disk, err);
 }
 
 static int read_tree(const struct lookup *l, struct tree **out, struct error *err)
@@ -94,14 +59,11 @@ static int read_tree(const struct lookup *l, struct tree **out, struct error *er
 	return r;
 }
 
-/* What cannot be read is of no use to anybody. */
+/* What cannot be read is of no use to anybody; a disk that is damaged is gone by now. */
 static int discard(const struct lookup *l, struct report *report, struct error *err)
 {
 	report_note(report, "cache: %s; it is made anew", err->message);
-	int r = cache_remove(l->cache, BASE_KIND_TREE, &l->key, err);
-	if (r == 0 && l->disk >= 0)
-		r = cache_remove(l->cache, BASE_KIND_DISK, &l->record.disk, err);
-	return r;
+	return cache_remove(l->cache, BASE_KIND_TREE, &l->key, err);
 }
 
 int base_cache_find(const struct cache *cache, const struct base_id *id, enum base_check check,
@@ -172,41 +134,13 @@ int base_making_disk(const struct base_making *making)
 	return making->reader;
 }
 
-/*
- * The file that has the disk's name by now may be somebody else's, which should have the same
- * bytes; *ours: it is not.
- */
-static int publish_disk(
-	struct base_making *m, struct base_record *record, bool *ours, struct error *err)
-{
-	cleanup_close int named = -1;
-	int r = cache_publish(m->disk, &record->disk, err);
-	if (r == 0)
-		r = cache_find(m->cache, BASE_KIND_DISK, &record->disk, O_RDONLY, &named, err);
-	if (r == 0)
-		return error_set(err, ERROR_OUTPUT, ENOENT,
-			DISK_NAME ": is gone already; the entries of %s may take %llu MiB "
-				  "(LAYERVM_CACHE_MAX_SIZE)",
-			cache_path(m->cache),
-			(unsigned long long)(cache_limits(m->cache)->max_size >> 20));
-	if (r > 0)
-		r = base_identity_read(named, &record->identity, err);
-	*ours = cache_is_current(m->cache, BASE_KIND_DISK, &record->disk, m->reader);
-	return r;
-}
-
 static int publish(struct base_making *m, struct error *err)
 {
 	struct base_record record;
 	struct digest key = base_key(&m->id);
-	bool ours = false;
-	int r = disk_digest(m->reader, &record.disk, err);
-	if (r == 0)
-		r = publish_disk(m, &record, &ours, err);
+	int r = recorded_disk_publish(m->cache, &disk_kind, m->disk, &record, err);
 	if (r == 0)
 		r = base_record_write(cache_entry_fd(m->file), &record, err);
-	if (r == 0 && ours)
-		r = boot_mark_put(m->cache, &record.disk, record.identity.ino, err);
 	return r < 0 ? r : cache_publish(m->file, &key, err);
 }
 

@@ -12,7 +12,8 @@
 #include "support/memory.h"
 #include "tree/tree_file.h"
 
-#define FILE_NAME "a base in the cache"
+#define FILE_NAME "a file in the cache"
+#define RECORD_NAME "a disk's record in the cache"
 
 /* Raised with every change of the record, and of how the layers of an image become a tree. */
 #define BASE_FORMAT 1u
@@ -91,19 +92,19 @@ int base_record_write(int fd, const struct base_record *record, struct error *er
 		.head = identity->head,
 	};
 	stored.sum = checksum(&stored);
-	return file_write_at(fd, &stored, sizeof(stored), 0, FILE_NAME, err);
+	return file_write_at(fd, &stored, sizeof(stored), 0, RECORD_NAME, err);
 }
 
 int base_record_read(int fd, struct base_record *record, struct error *err)
 {
 	struct stored_record stored;
-	int r = file_read_at(fd, &stored, sizeof(stored), 0, FILE_NAME, err);
+	int r = file_read_at(fd, &stored, sizeof(stored), 0, RECORD_NAME, err);
 	if (r < 0)
 		return r;
 	struct digest sum = checksum(&stored);
 	if (memcmp(stored.magic, MAGIC, sizeof(stored.magic)) != 0 ||
 		le32toh(stored.format) != BASE_FORMAT || !digest_equal(&sum, &stored.sum))
-		return error_set(err, ERROR_INPUT, EINVAL, FILE_NAME ": its record is damaged");
+		return error_set(err, ERROR_INPUT, EINVAL, RECORD_NAME ": is damaged");
 	*record = (struct base_record){
 		.disk = stored.disk,
 		.identity =

@@ -1,7 +1,8 @@
 /*
  * How the cache keeps a base: the disk under its digest (disk_digest), so that what has one name is
  * the same; and under the key of the base a file with a record, which names the disk and the
- * file that it is in, and the tree behind it (tree_file.h).
+ * file that it is in, and the tree behind it (tree_file.h). Disks of folders have such a record too
+ * (bind_disk.h), without a tree.
  */
 #ifndef LAYERVM_COMMANDS_BASE_RECORD_H
 #define LAYERVM_COMMANDS_BASE_RECORD_H

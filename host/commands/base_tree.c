@@ -47,22 +47,35 @@ static int layer_source(const struct image_layer *layer, const char *name,
 	return 0;
 }
 
+/* Says which layer an error is about: the lowest is 1. A root file system has one only. */
+static int name_layer(const struct image *image, size_t index, int r, struct error *err)
+{
+	return r == 0 || image->from_rootfs ? r : error_wrap(err, r, "layer %zu", index + 1);
+}
+
 static int apply_streamed(
 	struct image *image, size_t index, const char *name, struct tree *tree, struct error *err)
 {
+	/* The tree owns it, whether or not it can be applied. */
 	struct feed *feed = layer_feed_new(image, index);
 	int r = layer_apply_feed(tree, feed, source_forward(feed, name), name, err);
-	if (r == 0)
+	if (r == 0) {
 		layer_feed_settle(feed, &image->layers[index]);
-	return r;
+		return 0;
+	}
+	int failure = layer_feed_failure(feed, err);
+	return failure < 0 ? failure : name_layer(image, index, r, err);
 }
 
-static int apply(const struct image_layer *layer, const char *name, struct base_layers *known,
-	struct tree *tree, struct error *err)
+static int apply(const struct image *image, size_t index, const char *name,
+	struct base_layers *known, struct tree *tree, struct error *err)
 {
+	const struct image_layer *layer = &image->layers[index];
 	struct source *tar;
 	int r = layer_source(layer, name, known, &tar, err);
-	return r < 0 ? r : layer_apply(tree, tar, layer->tar_size, name, err);
+	if (r == 0)
+		r = layer_apply(tree, tar, layer->tar_size, name, err);
+	return name_layer(image, index, r, err);
 }
 
 int base_tree_merge(
@@ -74,9 +87,9 @@ int base_tree_merge(
 		digest_text(&layer->diff_id, text);
 		const char *name = image->from_rootfs ? "the root file system" : text;
 		int r = layer->is_streamed ? apply_streamed(image, i, name, tree, err)
-					   : apply(layer, name, known, tree, err);
+					   : apply(image, i, name, known, tree, err);
 		if (r < 0)
-			return image->from_rootfs ? r : error_wrap(err, r, "layer %zu", i + 1);
+			return r;
 	}
 	return 0;
 }

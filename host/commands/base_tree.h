@@ -25,7 +25,8 @@ void base_layers_free(struct base_layers *layers);
  * Applies the image's layers to the tree's current state, lowest first. The image may be freed
  * afterwards: the tree has descriptors of its own. Layers that are streamed are verified by it, and
  * what it finds out is put into the image; their files are read as tree/forward.h has it. known: of
- * this tree, extended, and the image is verified; or NULL.
+ * this tree, extended; or NULL. A source is given by the diff ID that a layer is said to have: what
+ * comes of it is right once image_verify returned 0 for each of the images, and not shown before.
  */
 int base_tree_merge(
 	struct image *image, struct tree *tree, struct base_layers *known, struct error *err);

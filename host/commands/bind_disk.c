@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "commands/cache_note.h"
+#include "commands/recorded_disk.h"
 #include "disk/disk.h"
 #include "hostdir/hostdigest.h"
 #include "hostdir/hostdir.h"
@@ -13,10 +14,13 @@
 #include "support/memory.h"
 #include "vm/vm.h"
 
-#define KEPT_MAX 16 /* disks in the cache folder */
+#define KEPT_MAX 16 /* folders, and disks, in the cache folder */
 
 /* Changes with what bind_disk_open writes for the same folder. */
-#define VERSION "layervm bind disk 3"
+#define VERSION "layervm bind disk 4"
+
+static const struct recorded_disk_kind disk_kind = {
+	.kind = BIND_KIND_DISK, .name = "a folder's disk in the cache"};
 
 /* All that the disk follows from. */
 static int make_key(const char *folder, struct digest *key, struct error *err)
@@ -49,6 +53,24 @@ static int make_disk(const char *folder, int fd, struct report *report, struct e
 	return r < 0 ? r : disk_assemble(tree, fd, &disk_options, &size, err);
 }
 
+/* The disk under its digest, and under the folder's key which disk that is. */
+static int publish(const struct cache *cache, struct cache_entry *disk, const struct digest *key,
+	struct error *err)
+{
+	struct base_record record;
+	cleanup_cache_entry struct cache_entry *file = NULL;
+	int r = recorded_disk_publish(cache, &disk_kind, disk, &record, err);
+	if (r == 0)
+		r = cache_start(cache, BIND_KIND_RECORD, &file, err);
+	if (r == 0)
+		r = base_record_write(cache_entry_fd(file), &record, err);
+	if (r == 0)
+		r = cache_publish(file, key, err);
+	if (r == 0)
+		r = cache_trim(cache, BIND_KIND_RECORD, KEPT_MAX, err);
+	return r < 0 ? r : cache_trim(cache, BIND_KIND_DISK, KEPT_MAX, err);
+}
+
 /*
  * Makes the disk in the cache, where it stays if it can: once it is whole it is good for this run
  * in any case. Returns a descriptor of it; an ERROR_OUTPUT where the cache cannot be written.
@@ -58,7 +80,7 @@ static int make_kept(const struct cache *cache, const char *folder, const struct
 {
 	struct digest after;
 	cleanup_cache_entry struct cache_entry *entry = NULL;
-	int r = cache_start(cache, BIND_DISK_KIND, &entry, err);
+	int r = cache_start(cache, BIND_KIND_DISK, &entry, err);
 	if (r == 0)
 		r = make_disk(folder, cache_entry_fd(entry), report, err);
 	if (r == 0)
@@ -67,10 +89,9 @@ static int make_kept(const struct cache *cache, const char *folder, const struct
 		return r;
 	/* What changed while it was read is good for this run, and for no other. */
 	if (digest_equal(key, &after))
-		r = cache_publish(entry, key, err);
-	if (r == 0)
-		r = cache_trim(cache, BIND_DISK_KIND, KEPT_MAX, err);
-	(void)cache_note(report, r, err);
+		r = cache_note(report, publish(cache, entry, key, err), err);
+	if (r < 0)
+		return r;
 	int fd = fcntl(cache_entry_fd(entry), F_DUPFD_CLOEXEC, 3);
 	return fd >= 0 ? fd : error_set_errno(err, ERROR_INTERNAL, "cannot copy a descriptor");
 }
@@ -83,13 +104,33 @@ static int make_unkept(const char *folder, struct report *report, struct error *
 	return r < 0 ? r : steal_fd(&fd);
 }
 
+/* Returns 1 with the disk; 0 where there is none, or none any more, because it was damaged. */
+static int find_disk(const struct cache *cache, const struct digest *key, struct report *report,
+	int *fd, struct error *err)
+{
+	struct base_record record;
+	cleanup_close int file = -1;
+	int r = cache_find(cache, BIND_KIND_RECORD, key, O_RDONLY, &file, err);
+	if (r <= 0)
+		return r;
+	r = base_record_read(file, &record, err);
+	if (r == 0)
+		r = recorded_disk_open(cache, &disk_kind, &record, BASE_CHECK_IDENTITY, fd, err);
+	if (r == 0)
+		return 1;
+	if (err->kind != ERROR_INPUT)
+		return r;
+	report_note(report, "cache: %s; it is made anew", err->message);
+	return cache_remove(cache, BIND_KIND_RECORD, key, err);
+}
+
 static int open_disk(const struct cache *cache, const char *folder, struct report *report, int *fd,
 	struct error *err)
 {
 	struct digest key;
 	int r = make_key(folder, &key, err);
 	if (r == 0)
-		r = cache_find(cache, BIND_DISK_KIND, &key, O_RDONLY, fd, err);
+		r = find_disk(cache, &key, report, fd, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	report_stage(report, "mount", "%s, as a disk", folder);

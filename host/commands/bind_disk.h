@@ -13,7 +13,12 @@
 #include "cache/cache.h"
 #include "support/report.h"
 
-#define BIND_DISK_KIND "bind"
+/*
+ * The disk is under its digest, and under the folder's key is the record (base_record.h) that names
+ * it: a disk is known again as the file that was made, and is read once after each boot.
+ */
+#define BIND_KIND_RECORD "bind"
+#define BIND_KIND_DISK "bind-disk"
 
 /* Bytes that can be written over the disk, where its mount allows it. */
 #define BIND_DISK_ROOM (UINT64_C(1) << 30)

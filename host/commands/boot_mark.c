@@ -37,9 +37,5 @@ int boot_mark_put(
 	const struct cache *cache, const struct digest *content, uint64_t ino, struct error *err)
 {
 	struct digest key;
-	cleanup_cache_entry struct cache_entry *entry = NULL;
-	if (!make_key(content, ino, &key))
-		return 0;
-	int r = cache_start(cache, BOOT_MARK_KIND, &entry, err);
-	return r < 0 ? r : cache_publish(entry, &key, err);
+	return make_key(content, ino, &key) ? cache_mark(cache, BOOT_MARK_KIND, &key, err) : 0;
 }

@@ -225,6 +225,9 @@ static int run_guest(const struct build_options *options, struct tree *tree, str
 	cleanup_close int list_fd = -1;
 	int r = session != NULL ? run_session(options, tree, guest, result, err)
 				: run_script(options, tree, guest, result, err);
+	/* An output that takes not even the base need not wait for the rest to say so. */
+	if (r == 0 && guest->writer != NULL)
+		r = image_writer_check(guest->writer, err);
 	if (r < 0)
 		return r;
 	if (session != NULL && session->list) {

@@ -49,6 +49,14 @@ static int verify_disk(int fd, const struct digest *key, struct error *err)
 	return r < 0 ? r : digest_expect(key, &found, ENTRY_NAME, "digest", err);
 }
 
+/* It has a digest of its own. The disk that it names is another entry. */
+static int verify_record(int fd, const struct digest *key, struct error *err)
+{
+	struct base_record record;
+	(void)key;
+	return base_record_read(fd, &record, err);
+}
+
 /* The record and the tree each have a digest of their own. The disk is another entry. */
 static int verify_tree(int fd, const struct digest *key, struct error *err)
 {
@@ -75,7 +83,8 @@ static int verify_state(int fd, const struct digest *key, struct error *err)
 
 static const struct cache_kind kinds[] = {
 	{KEPT_ARCHIVE_KIND, kept_archive_check, NULL},
-	{BIND_DISK_KIND, NULL, "a folder's disk is found by what was in the folder"},
+	{BIND_KIND_RECORD, verify_record, NULL},
+	{BIND_KIND_DISK, verify_disk, NULL},
 	{BOOT_MARK_KIND, NULL, "the entries are empty"},
 	{BASE_KIND_DISK, verify_disk, NULL},
 	{KNOWN_IMAGE_KIND, known_image_check, NULL},

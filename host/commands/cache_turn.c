@@ -11,10 +11,14 @@ int cache_turn_take(const struct cache *cache, const struct cache_turn *turn, st
 	report_done(report);
 	if (r < 0 && err->kind == ERROR_INTERRUPTED)
 		return r;
-	if (r > 0)
-		return 0;
 	/* That it cannot be waited for is no reason not to make it. */
-	report_note(
-		report, "cache: another run still makes %s; here it is made as well", turn->what);
+	if (r < 0)
+		report_note(report,
+			"cache: another run makes %s, and cannot be waited for: %s; here it is "
+			"made as well",
+			turn->what, err->message);
+	else if (r == 0)
+		report_note(report, "cache: another run still makes %s; here it is made as well",
+			turn->what);
 	return 0;
 }

@@ -72,28 +72,30 @@ static int warm_guest(const struct cache *cache, const struct build_options *bui
 	return r;
 }
 
-/* Makes the disk of a base that is not in the cache. */
-static int make_base(struct build_base *base, const struct build_options *build, struct error *err)
+/* Makes the disk of a base that is not in the cache: there, or nowhere. */
+static int make_base(struct build_base *base, struct error *err)
 {
 	const struct base_slot slot = {
 		.cache = base->cache, .id = base->id, .disk = -1, .claim = &base->claim};
-	const struct guest_run_options run_options = {
-		.report = base->report, .disk_size = build->spec->disk_size, .base = &slot};
 	cleanup_tree struct tree *tree = NULL;
-	cleanup_guest_run struct guest_run run = GUEST_RUN_NONE;
-	run.options = &run_options;
-	int r = build_base_tree(base, &tree, err);
+	cleanup_base_making struct base_making *making = NULL;
+	uint64_t size;
+	int r = base_making_start(&slot, &making, err);
 	if (r == 0)
-		r = guest_run_assemble(&run, tree, err);
+		r = build_base_tree(base, &tree, err);
+	if (r == 0)
+		r = guest_run_scaffold(tree, err);
+	if (r < 0)
+		return r;
+	report_stage(base->report, "assemble", "a disk of %llu entries",
+		(unsigned long long)tree_count(tree));
+	r = base_making_assemble(making, tree, &size, err);
 	if (r == 0)
 		r = build_base_verify(base, err);
 	if (r < 0)
 		return r;
-	if (run.making == NULL)
-		return error_set(
-			err, ERROR_OUTPUT, EIO, "no disk is kept; the line above says why");
-	guest_run_publish(&run);
-	return base_making_finish(run.making, err);
+	base_making_publish(making);
+	return base_making_finish(making, err);
 }
 
 static int warm_base(const struct cache *cache, const struct cache_options *options,
@@ -140,7 +142,7 @@ static int warm_base(const struct cache *cache, const struct cache_options *opti
 			"%s: nothing is cached of an image without layers, or of one that is not "
 			"known by its file",
 			options->from);
-	return make_base(&base, build, err);
+	return make_base(&base, err);
 }
 
 int cache_warm(const struct cache *cache, const struct cache_options *options, struct error *err)

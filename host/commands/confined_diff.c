@@ -164,6 +164,8 @@ static void __attribute__((noreturn)) run_child(struct tree *tree, const struct 
 	struct error *err = &answer.err;
 	answer.code = confine_process(parent, err);
 	if (answer.code == 0)
+		answer.code = confine_size(LAYER_SIZE_MAX, err);
+	if (answer.code == 0)
 		answer.code = close_others(tree, what, to_parent, err);
 	if (answer.code == 0)
 		answer.code = filter_calls(what, to_parent, err);
@@ -321,8 +323,11 @@ int confined_diff(struct tree *tree, const struct confined_diff *what, struct ch
 	if (child < 0)
 		return child;
 	int r = await(&from_child, &follower, &answer, err);
-	if (r < 0)
-		kill(child, SIGKILL);
+	/*
+	 * Whatever it has answered, it may go on without end, and to write too. One that has left
+	 * keeps its status: that is set before its descriptors are closed.
+	 */
+	kill(child, SIGKILL);
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
 	if (r < 0)

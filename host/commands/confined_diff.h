@@ -26,7 +26,8 @@ struct confined_diff {
  * writes the layer and the list, all in a forked child under seccomp; the caller's tree stays as
  * it was. changes, and info where there is a layer, are filled on success; the layer's digest and
  * size are what this process reads in the file while the child adds to it. What is in the list
- * has met the hostile disk. A child that dies is an ERROR_GUEST; a signal (interrupt.h) ends it.
+ * has met the hostile disk. The child is ended as soon as it has answered, and no file of it gets
+ * larger than LAYER_SIZE_MAX. One that dies is an ERROR_GUEST; a signal (interrupt.h) ends it.
  */
 int confined_diff(struct tree *tree, const struct confined_diff *what, struct changes *changes,
 	struct layer_info *info, struct error *err);

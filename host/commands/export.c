@@ -33,6 +33,7 @@ static int write_tar(
 		.keep_mtime = !options->mtime.same,
 		.same_mtime = options->mtime.same,
 		.mtime_max = options->mtime.seconds,
+		.before_end = forward_finish,
 	};
 	cleanup_image struct image *image = NULL;
 	cleanup_tar_output struct tar_output *output = NULL;
@@ -52,8 +53,6 @@ static int write_tar(
 	forward_expect(tree);
 	if (r == 0)
 		r = tar_output_write(output, tree, &layer_options, &info, err);
-	if (r == 0)
-		r = forward_finish(tree, err);
 	if (r == 0 && !is_stream)
 		r = tree_source_finish(source, image, err);
 	if (r == 0)

@@ -18,8 +18,7 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-/* What the guest mounts on: where the image lacks it, it is made, and no change if untouched. */
-static int add_scaffold(struct tree *tree, struct error *err)
+int guest_run_scaffold(struct tree *tree, struct error *err)
 {
 	static const char *const names[] = {"dev", "proc", "sys"};
 	struct dentry *root = tree_root(tree);
@@ -166,10 +165,12 @@ static int open_warm(struct guest_run *run, struct error *err)
 	struct report *report = run->options->report;
 	if (run->options->no_cache)
 		return 0;
-	if (cache_open(&run->cache, err) < 0) {
+	if (run->options->base == NULL && cache_open(&run->own_cache, err) < 0) {
 		report_note(report, "guest: boots, because there is no cache: %s", err->message);
 		return 0;
 	}
+	/* One for all of a run's entries, where it can be: it knows what has gone for them. */
+	run->cache = run->own_cache != NULL ? run->own_cache : run->options->base->cache;
 	double begin = report_clock(report);
 	double cpu_before = cpu_seconds(RUSAGE_CHILDREN);
 	int r = warm_boot_open(run->cache, &run->vm_options, report, &run->warm, err);
@@ -299,7 +300,7 @@ static int start_with_extras(struct guest_run *run, struct tree *tree, struct er
 
 int guest_run_assemble(struct guest_run *run, struct tree *tree, struct error *err)
 {
-	int r = add_scaffold(tree, err);
+	int r = guest_run_scaffold(tree, err);
 	if (r == 0 && has_extras(run))
 		r = start_with_extras(run, tree, err);
 	else if (r == 0 && run->base < 0)

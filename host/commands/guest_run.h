@@ -49,7 +49,8 @@ struct guest_run {
 	struct guest_extras *extras;             /* of this run; NULL: none */
 	int base, overlay;                       /* the disks; -1: none so far */
 	struct base_making *making;              /* of a disk that is to be kept; NULL: none */
-	struct cache *cache;                     /* NULL: none is used */
+	const struct cache *cache;               /* of the base, or own; NULL: none is used */
+	struct cache *own_cache;
 	struct warm_boot warm;
 	struct guest_files files;
 	struct vm_options vm_options;
@@ -63,6 +64,12 @@ struct guest_run {
  * tree decides on its devices, as it does with extras: then guest_run_assemble does it.
  */
 int guest_run_start(struct guest_run *run, struct error *err);
+
+/*
+ * Adds what the guest mounts on and the image lacks, as no change if it stays untouched
+ * (DENTRY_SCAFFOLD). guest_run_assemble does that too.
+ */
+int guest_run_scaffold(struct tree *tree, struct error *err);
 
 /*
  * Makes the disk of the tree's current state, and the overlay that takes the guest's writes. The
@@ -99,7 +106,7 @@ static inline void guest_run_close(struct guest_run *run)
 	vm_free(run->vm);
 	guest_files_free(&run->files);
 	warm_boot_close(&run->warm);
-	cache_free(run->cache);
+	cache_free(run->own_cache);
 	cleanup_close_fn(&run->base);
 	cleanup_close_fn(&run->overlay);
 	base_making_free(run->making);

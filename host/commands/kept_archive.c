@@ -3,6 +3,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,8 +27,9 @@
 
 #define MAGIC "lvm-arch"
 
-/* Inflating is not waited for longer than this. */
-#define PATIENCE_SECONDS 120
+/* Inflating takes so many seconds, and one more for so much of the archive: at the very most. */
+#define PATIENCE_SECONDS 10u
+#define PATIENCE_BYTES (UINT64_C(4) << 20)
 
 /* The record at the end, little-endian. */
 struct stored {
@@ -166,37 +168,64 @@ static int open_entry(const struct kept_archive *kept, int *fd, uint64_t *size, 
 
 static int look(struct kept_archive *kept, int *fd, uint64_t *size, struct error *err)
 {
-	int r = kept->check == BASE_CHECK_BYTES
-			? cache_remove(kept->cache, KEPT_ARCHIVE_KIND, &kept->key, err)
-			: open_entry(kept, fd, size, err);
+	return cache_note(kept->report, open_entry(kept, fd, size, err), err);
+}
+
+/* Nothing that is there is believed, and so nothing is waited for. */
+static int forget(const struct kept_archive *kept, struct error *err)
+{
+	int r = cache_remove(kept->cache, KEPT_ARCHIVE_KIND, &kept->key, err);
 	return cache_note(kept->report, r, err);
 }
 
-static int find(struct image_keep *keep, const struct digest *file, int *fd, uint64_t *size,
-	struct error *err)
+static unsigned patience(uint64_t compressed)
+{
+	uint64_t seconds = PATIENCE_SECONDS + compressed / PATIENCE_BYTES;
+	return seconds < UINT_MAX ? (unsigned)seconds : UINT_MAX;
+}
+
+/* Looks again once it is this run's turn. */
+static int await_turn(
+	struct kept_archive *kept, uint64_t compressed, int *fd, uint64_t *size, struct error *err)
+{
+	const struct cache_turn turn = {
+		.kind = KEPT_ARCHIVE_KIND,
+		.key = kept->key,
+		.what = "what the archive inflates to",
+		.patience = patience(compressed),
+	};
+	int r = cache_turn_take(kept->cache, &turn, kept->report, &kept->claim, err);
+	if (r == 0)
+		r = look(kept, fd, size, err);
+	if (r > 0)
+		cache_claim_release(&kept->claim);
+	return r;
+}
+
+static int find(struct image_keep *keep, const struct digest *file, uint64_t compressed, int *fd,
+	uint64_t *size, struct error *err)
 {
 	struct kept_archive *kept = (struct kept_archive *)keep;
 	cleanup_hasher struct hasher *hasher = hasher_new();
 	hasher_add(hasher, KEY_LABEL, strlen(KEY_LABEL));
 	hasher_add(hasher, file->bytes, sizeof(file->bytes));
 	kept->key = hasher_finish(hasher);
+	/* It inflates to more than it is, in all but strange cases, which are not worth it. */
+	kept->is_too_large = !cache_would_keep(kept->cache, compressed);
+	if (kept->is_too_large)
+		return 0;
+	if (kept->check == BASE_CHECK_BYTES)
+		return forget(kept, err);
 	int r = look(kept, fd, size, err);
-	if (r != 0)
-		return r;
-	const struct cache_turn turn = {
-		.kind = KEPT_ARCHIVE_KIND,
-		.key = kept->key,
-		.what = "what the archive inflates to",
-		.patience = PATIENCE_SECONDS,
-	};
-	r = cache_turn_take(kept->cache, &turn, kept->report, &kept->claim, err);
-	return r < 0 ? r : look(kept, fd, size, err);
+	return r != 0 ? r : await_turn(kept, compressed, fd, size, err);
 }
 
 static int start(struct image_keep *keep)
 {
 	struct kept_archive *kept = (struct kept_archive *)keep;
 	struct error err;
+	if (kept->is_too_large)
+		return -1;
 	int r = cache_start(kept->cache, KEPT_ARCHIVE_KIND, &kept->entry, &err);
 	if (r < 0) {
 		cache_note(kept->report, r, &err);
@@ -240,25 +269,27 @@ static void drop_entry(struct kept_archive *kept)
 	cache_claim_release(&kept->claim);
 }
 
-/* One that would drive the others out is not kept. */
-static bool is_too_large(const struct kept_archive *kept, uint64_t size)
+/* Without a mark the entry is read once more the next time. */
+static int publish(const struct kept_archive *kept, const struct digest *content, uint64_t size,
+	struct error *err)
 {
-	return size > cache_limits(kept->cache)->max_size / 2;
+	uint64_t ino = 0;
+	struct error ignored;
+	int r = write_record(kept, content, size, &ino, err);
+	if (r == 0)
+		r = cache_publish(kept->entry, &kept->key, err);
+	if (r == 0)
+		(void)boot_mark_put(kept->cache, content, ino, &ignored);
+	return r;
 }
 
+/* That one is too large is what the archive is like, and nothing to be told with every run. */
 static void finish(struct image_keep *keep, const struct digest *content, uint64_t size)
 {
 	struct kept_archive *kept = (struct kept_archive *)keep;
 	struct error err;
-	uint64_t ino = 0;
-	if (size >= LENGTH_MIN && !is_too_large(kept, size)) {
-		int r = write_record(kept, content, size, &ino, &err);
-		if (r == 0)
-			r = cache_publish(kept->entry, &kept->key, &err);
-		if (r == 0)
-			r = boot_mark_put(kept->cache, content, ino, &err);
-		cache_note(kept->report, r, &err);
-	}
+	if (size >= LENGTH_MIN && cache_would_keep(kept->cache, size))
+		cache_note(kept->report, publish(kept, content, size, &err), &err);
 	drop_entry(kept);
 }
 

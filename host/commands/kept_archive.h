@@ -22,11 +22,13 @@ struct kept_archive {
 	struct digest key;
 	struct cache_entry *entry;
 	struct cache_claim claim;
+	bool is_too_large; /* nothing of it is kept */
 };
 
 /*
  * cache, report: must live as long. check: BASE_CHECK_BYTES: an entry that is there goes, and the
- * archive is inflated anew. What is wrong with the cache is told in the report.
+ * archive is inflated anew, whoever else does so at the time. What is wrong with the cache is told
+ * in the report.
  */
 void kept_archive_init(struct kept_archive *kept, const struct cache *cache, struct report *report,
 	enum base_check check);

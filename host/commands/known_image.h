@@ -14,14 +14,16 @@
 
 /*
  * Looks up an image that was loaded with `later`. Returns 1 where it is known: it has its digests
- * then (image_trust), and image_verify is needed for tars only. 0: it is not known; or an error of
- * the cache folder. What is damaged in the cache is removed from it.
+ * then (image_trust), image_verify is needed for tars only, and what is streamed is not hashed. 0:
+ * it is not known; or an error of the cache folder. What is damaged in the cache is removed from
+ * it.
  */
 int known_image_find(const struct cache *cache, struct image *image, struct error *err);
 
 /*
- * Remembers an image that image_verify has found to be right. Does nothing where its bytes are not
- * known by its file (image_fingerprint), or where that was changed just now (image_is_settled).
+ * Remembers an image that image_verify has found to be right, and, of the layers that are streamed,
+ * their first readings. Does nothing where its bytes are not known by its file (image_fingerprint),
+ * or where that was changed just now (image_is_settled).
  */
 int known_image_put(const struct cache *cache, const struct image *image, struct error *err);
 

@@ -1,15 +1,14 @@
 #include "commands/tar_output.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "image/ring.h"
 #include "image/sink.h"
 #include "support/fileio.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
+#include "support/pump.h"
 
 /*
  * Bytes are made by the caller's thread and written by one of its own: reading the next file and
@@ -19,59 +18,24 @@ struct tar_output {
 	struct layer_sink base; /* what layer_write_to writes to */
 	struct output *file;    /* NULL: standard output */
 	struct sink *sink;      /* the compressor, or what passes bytes on as they are */
-	struct ring *ring;      /* what is on its way to the thread */
-	bool has_thread;        /* else the caller writes */
-	pthread_t thread;
-	/* The thread's until it has ended. */
-	int result;
-	struct error err;
+	struct pump *pump;      /* to the sink, which is the pump's until it is finished */
 };
 
-static void *work(void *data)
+static int write_piece(void *context, const uint8_t *data, size_t len, struct error *err)
 {
-	struct tar_output *output = data;
-	const uint8_t *bytes;
-	size_t len;
-	while (output->result == 0 && (bytes = ring_next(output->ring, &len)) != NULL) {
-		output->result = sink_write(output->sink, bytes, len, &output->err);
-		ring_release(output->ring);
-	}
-	if (output->result < 0)
-		ring_stop(output->ring);
-	return NULL;
-}
-
-static void start(struct tar_output *output)
-{
-	output->ring = ring_new();
-	output->has_thread = pthread_create(&output->thread, NULL, work, output) == 0;
-}
-
-/* Waits until all is written. */
-static int join(struct tar_output *output, struct error *err)
-{
-	if (output->has_thread) {
-		ring_close(output->ring);
-		pthread_join(output->thread, NULL);
-		output->has_thread = false;
-	}
-	if (output->result < 0)
-		*err = output->err;
-	return output->result;
+	return sink_write(context, data, len, err);
 }
 
 static int write_bytes(struct layer_sink *base, const void *data, size_t len, struct error *err)
 {
 	struct tar_output *output = (struct tar_output *)base;
-	if (!output->has_thread)
-		return sink_write(output->sink, data, len, err);
 	while (len > 0) {
 		size_t n = len < RING_CHUNK ? len : RING_CHUNK;
-		void *buffer = ring_buffer(output->ring);
+		void *buffer = pump_buffer(output->pump);
 		if (buffer == NULL)
-			return join(output, err);
+			return pump_finish(output->pump, err);
 		memcpy(buffer, data, n);
-		ring_push(output->ring, n);
+		pump_push(output->pump, n);
 		data = (const uint8_t *)data + n;
 		len -= n;
 	}
@@ -88,18 +52,19 @@ int tar_output_open(const char *path, enum image_compression compression, struct
 		return r;
 	int fd = output->file != NULL ? output_fd(output->file) : STDOUT_FILENO;
 	r = sink_open(fd, compression, &output->sink, err);
-	if (r == 0)
-		*out = steal_ptr(&output);
-	return r;
+	if (r < 0)
+		return r;
+	output->pump = pump_new(write_piece, output->sink);
+	*out = steal_ptr(&output);
+	return 0;
 }
 
 int tar_output_write(struct tar_output *output, struct tree *tree,
 	const struct layer_options *options, struct layer_info *info, struct error *err)
 {
-	start(output);
 	int r = layer_write_to(tree, &output->base, options, info, err);
 	if (r == 0)
-		r = join(output, err);
+		r = pump_finish(output->pump, err);
 	return r < 0 ? r : sink_finish(output->sink, err);
 }
 
@@ -118,9 +83,7 @@ void tar_output_free(struct tar_output *output)
 {
 	if (output == NULL)
 		return;
-	struct error ignored;
-	join(output, &ignored);
-	ring_free(output->ring);
+	pump_free(output->pump);
 	sink_free(output->sink);
 	output_free(output->file);
 	free(output);

@@ -19,14 +19,17 @@ int tar_output_open(const char *path, enum image_compression compression, struct
 	struct error *err);
 
 /*
- * Writes the whole tar (layer_write_to). Of a tar that failed half-way to standard output the
- * end-of-archive blocks are missing, and the end of the compressed stream. info: of the tar before
- * it is compressed.
+ * Writes the whole tar (layer_write_to). Of a tar that failed half-way to standard output the rest
+ * of an entry is missing, or the end of the compressed stream; after a signal it stops anywhere.
+ * info: of the tar before it is compressed.
  */
 int tar_output_write(struct tar_output *output, struct tree *tree,
 	const struct layer_options *options, struct layer_info *info, struct error *err);
 
-/* Whether what is written is seen at once: what goes into it must have been verified. */
+/*
+ * Whether what is written is seen at once: what goes into it must have been verified, and what is
+ * read once more for it, before the end (before_end of layer_options).
+ */
 bool tar_output_is_stream(const struct tar_output *output);
 
 /* Gives the file its name (output_commit), after a last look for a signal. */

@@ -3,107 +3,202 @@
 #include <errno.h>
 #include <fcntl.h>
 
-#include "cache/claim.h"
 #include "commands/cache_note.h"
+#include "commands/cache_turn.h"
 #include "support/fileio.h"
 #include "support/memory.h"
 #include "vm/template.h"
 
+#define MIB (UINT64_C(1) << 20)
+
 /* How many are kept: for the sizes and devices of guests that are used in turn. */
 #define KEPT 8
 
-/* How long another run's making of one is waited for: it takes some three, when busy more. */
-#define WAIT_SECONDS 60
+/* No saved guest takes less: the kernel alone has so much of its memory. */
+#define SMALLEST (32 * MIB)
+
+/* Seconds that saving one takes at the very most, on a machine that is busy. */
+#define KVM_PATIENCE 10
+#define TCG_PATIENCE 60
 
 void warm_boot_close(struct warm_boot *warm)
 {
 	cleanup_close_fn(&warm->memory);
 	cleanup_close_fn(&warm->state);
+	warm->memory = warm->state = -1;
 	warm->is_open = false;
+}
+
+/* What another run has put in its place meanwhile stays. */
+static void remove_current(
+	const struct cache *cache, const char *kind, const struct digest *key, int fd)
+{
+	struct error ignored;
+	if (cache_is_current(cache, kind, key, fd))
+		(void)cache_remove(cache, kind, key, &ignored);
 }
 
 void warm_boot_discard(const struct cache *cache, const struct warm_boot *warm)
 {
-	struct error ignored;
-	cache_remove(cache, WARM_BOOT_STATE_KIND, &warm->key, &ignored);
-	cache_remove(cache, WARM_BOOT_MEMORY_KIND, &warm->template.memory, &ignored);
+	remove_current(cache, WARM_BOOT_STATE_KIND, &warm->key, warm->state);
+	remove_current(cache, WARM_BOOT_MEMORY_KIND, &warm->template.memory, warm->memory);
 }
 
-/* Opens what is there for the key; -ENOENT where there is nothing. */
-static int find(
-	const struct cache *cache, enum vm_accel accel, struct warm_boot *warm, struct error *err)
+static int too_large(const struct cache *cache, uint64_t bytes, struct error *err)
+{
+	return error_set(err, ERROR_OUTPUT, EFBIG,
+		"it takes %llu MiB, more than half of the %llu MiB that all of the cache may take "
+		"(LAYERVM_CACHE_MAX_SIZE)",
+		(unsigned long long)(bytes / MIB),
+		(unsigned long long)(cache_limits(cache)->max_size / MIB));
+}
+
+/* -- one that is there ------------------------------------------------------------------------ */
+
+/* Returns 1, 0 where there is none, or an error. One that is damaged goes, with a note. */
+static int find_state(const struct cache *cache, enum vm_accel accel, struct report *report,
+	struct warm_boot *warm, struct error *err)
 {
 	int r = cache_find(cache, WARM_BOOT_STATE_KIND, &warm->key, O_RDONLY, &warm->state, err);
 	if (r <= 0)
-		return r < 0 ? r : -ENOENT;
-	r = template_read(warm->state, accel, &warm->template, err);
-	if (r < 0)
 		return r;
-	/* A memory is found by what it holds: it is the state's own in any case. */
-	const struct digest *memory = &warm->template.memory;
-	r = cache_find(cache, WARM_BOOT_MEMORY_KIND, memory, O_RDWR, &warm->memory, err);
-	warm->template.memory_fd = warm->memory;
-	return r > 0 ? 0 : r < 0 ? r : -ENOENT;
+	r = template_read(warm->state, accel, &warm->template, err);
+	if (r == 0)
+		return 1;
+	if (err->kind != ERROR_INPUT)
+		return r;
+	report_note(report, "cache: %s; it is made anew", err->message);
+	warm_boot_discard(cache, warm);
+	warm_boot_close(warm);
+	return 0;
 }
 
-static int make(const struct cache *cache, const struct vm_options *options,
-	const struct digest *key, struct error *err)
+/*
+ * Returns 1, 0 where there is none, or an error. A state without its memory, which limits have
+ * removed, goes; but where the cache would not take the memory either, it is what tells that.
+ */
+static int find(const struct cache *cache, enum vm_accel accel, struct report *report,
+	struct warm_boot *warm, struct error *err)
+{
+	int r = find_state(cache, accel, report, warm, err);
+	if (r <= 0)
+		return r;
+	/* A memory is found by what it holds: it is the state's own in any case. */
+	struct vm_template *template = &warm->template;
+	r = cache_find(cache, WARM_BOOT_MEMORY_KIND, &template->memory, O_RDWR, &warm->memory, err);
+	template->memory_fd = warm->memory;
+	if (r != 0)
+		return r;
+	if (!cache_would_keep(cache, template->memory_bytes))
+		return too_large(cache, template->memory_bytes, err);
+	warm_boot_discard(cache, warm);
+	warm_boot_close(warm);
+	return 0;
+}
+
+/* -- one that is made ------------------------------------------------------------------------- */
+
+/* A try takes as long as a boot. */
+static int check_room(const struct cache *cache, struct error *err)
+{
+	uint64_t free_space = cache_free_space(cache_fd(cache));
+	if (!cache_would_keep(cache, SMALLEST))
+		return too_large(cache, SMALLEST, err);
+	if (free_space < SMALLEST)
+		return error_set(err, ERROR_OUTPUT, ENOSPC,
+			"it takes %llu MiB or more, and the cache's file system has %llu free",
+			(unsigned long long)(SMALLEST / MIB),
+			(unsigned long long)(free_space / MIB));
+	return 0;
+}
+
+static int copy_fd(const struct cache_entry *entry, int *fd, struct error *err)
+{
+	*fd = fcntl(cache_entry_fd(entry), F_DUPFD_CLOEXEC, 3);
+	return *fd >= 0 ? 0 : error_set_errno(err, ERROR_INTERNAL, "cannot copy a descriptor");
+}
+
+/* Saves a guest, which the caller goes on from whether the cache takes it or not. */
+static int save(const struct cache *cache, const struct vm_options *options,
+	const struct cache_entry *memory, const struct cache_entry *state, struct report *report,
+	struct warm_boot *warm, struct error *err)
+{
+	int r = check_room(cache, err);
+	if (r < 0)
+		return r;
+	report_note(report, "guest: is saved after its boot, for later runs");
+	r = template_make(options, cache_entry_fd(memory), cache_entry_fd(state), err);
+	if (r == 0)
+		r = copy_fd(memory, &warm->memory, err);
+	if (r == 0)
+		r = copy_fd(state, &warm->state, err);
+	if (r == 0)
+		r = template_read(warm->state, options->accel, &warm->template, err);
+	warm->template.memory_fd = warm->memory;
+	return r;
+}
+
+/* The state of a memory that is too large is kept, and tells that to later runs. */
+static void publish(const struct cache *cache, struct cache_entry *memory,
+	struct cache_entry *state, struct report *report, const struct warm_boot *warm)
+{
+	struct error err, ignored;
+	int r = cache_publish(memory, &warm->template.memory, &err);
+	if (r < 0 && !cache_would_keep(cache, warm->template.memory_bytes))
+		(void)cache_publish(state, &warm->key, &ignored);
+	else if (r == 0)
+		r = cache_publish(state, &warm->key, &err);
+	cache_note(report, r, &err);
+	(void)cache_trim(cache, WARM_BOOT_MEMORY_KIND, KEPT, &ignored);
+	(void)cache_trim(cache, WARM_BOOT_STATE_KIND, KEPT, &ignored);
+}
+
+/* Returns 1, 0 where none can be saved, which the report has been told, or an error. */
+static int make(const struct cache *cache, const struct vm_options *options, struct report *report,
+	struct warm_boot *warm, struct error *err)
 {
 	cleanup_cache_entry struct cache_entry *memory = NULL;
 	cleanup_cache_entry struct cache_entry *state = NULL;
-	struct vm_template template;
 	int r = cache_start(cache, WARM_BOOT_MEMORY_KIND, &memory, err);
 	if (r == 0)
 		r = cache_start(cache, WARM_BOOT_STATE_KIND, &state, err);
-	if (r == 0)
-		r = template_make(options, cache_entry_fd(memory), cache_entry_fd(state), err);
-	if (r == 0)
-		r = template_read(cache_entry_fd(state), options->accel, &template, err);
-	if (r == 0)
-		r = cache_publish(memory, &template.memory, err);
-	if (r == 0)
-		r = cache_publish(state, key, err);
-	if (r == 0)
-		r = cache_trim(cache, WARM_BOOT_MEMORY_KIND, KEPT, err);
-	return r < 0 ? r : cache_trim(cache, WARM_BOOT_STATE_KIND, KEPT, err);
-}
-
-/* Waits for another run that makes it: that takes no longer than to make one. */
-static int claim(const struct cache *cache, const struct digest *key, struct report *report,
-	struct cache_claim *claim, struct error *err)
-{
-	if (cache_claim_take(cache, WARM_BOOT_STATE_KIND, key, claim))
+	if (r < 0)
+		return r;
+	r = save(cache, options, memory, state, report, warm, err);
+	if (r < 0 && err->kind == ERROR_INTERRUPTED)
+		return r;
+	if (r < 0) {
+		report_note(report, "guest: boots, because it cannot be saved: %s", err->message);
 		return 0;
-	report_note(report, "guest: another run saves it after its boot; waiting for that");
-	int r = cache_claim_wait(claim, WAIT_SECONDS, err);
-	return r < 0 ? r : 0;
+	}
+	publish(cache, memory, state, report, warm);
+	return 1;
 }
 
-/* What is there but of no use is made anew, once. */
+/* -- both ------------------------------------------------------------------------------------- */
+
+/* Returns as make does. */
 static int open_template(const struct cache *cache, const struct vm_options *options,
 	struct report *report, struct warm_boot *warm, struct error *err)
 {
+	cleanup_cache_claim struct cache_claim making = CACHE_CLAIM_NONE;
 	int r = template_check(options, err);
 	if (r == 0)
 		r = template_key(options, &warm->key, err);
-	if (r < 0)
-		return r;
-	if (find(cache, options->accel, warm, err) == 0)
-		return 0;
-	cleanup_cache_claim struct cache_claim making = CACHE_CLAIM_NONE;
-	r = claim(cache, &warm->key, report, &making, err);
-	if (r < 0)
-		return r;
-	warm_boot_close(warm);
-	if (find(cache, options->accel, warm, err) == 0)
-		return 0;
-	warm_boot_discard(cache, warm);
-	warm_boot_close(warm);
-	report_note(report, "guest: is saved after its boot, for later runs");
-	r = make(cache, options, &warm->key, err);
 	if (r == 0)
-		r = find(cache, options->accel, warm, err);
-	return r == -ENOENT ? error_set(err, ERROR_INTERNAL, ENOENT, "it is gone again") : r;
+		r = find(cache, options->accel, report, warm, err);
+	if (r != 0)
+		return r;
+	const struct cache_turn turn = {
+		.kind = WARM_BOOT_STATE_KIND,
+		.key = warm->key,
+		.what = "the saved guest",
+		.patience = options->accel == VM_ACCEL_KVM ? KVM_PATIENCE : TCG_PATIENCE,
+	};
+	r = cache_turn_take(cache, &turn, report, &making, err);
+	if (r == 0)
+		r = find(cache, options->accel, report, warm, err);
+	return r != 0 ? r : make(cache, options, report, warm, err);
 }
 
 int warm_boot_open(const struct cache *cache, const struct vm_options *vm_options,
@@ -113,18 +208,17 @@ int warm_boot_open(const struct cache *cache, const struct vm_options *vm_option
 	options.accel = vm_choose_accel(vm_options->accel);
 	*warm = WARM_BOOT_NONE;
 	int r = open_template(cache, &options, report, warm, err);
-	if (r == 0) {
+	if (r > 0) {
 		warm->is_open = true;
 		return 0;
 	}
-	if (err->kind == ERROR_INTERRUPTED)
+	warm_boot_close(warm);
+	if (r == 0 || err->kind == ERROR_INTERRUPTED)
 		return r;
 	if (cache_note_is_news(report, r))
 		report_note(report, "guest: boots, because a saved one cannot be used: %s",
 			err->message);
 	else
 		report_note(report, "guest: boots, because it cannot be saved");
-	warm_boot_discard(cache, warm);
-	warm_boot_close(warm);
 	return 0;
 }

@@ -26,11 +26,10 @@ const char *blobs_media_type(const struct decode_format *format)
 					: TYPE_TAR;
 }
 
-struct blobs *blobs_new(size_t count, enum image_tars tars, struct inflate_budget *budget)
+struct blobs *blobs_new(size_t count, enum image_tars tars)
 {
 	struct blobs *blobs = xcalloc(1, sizeof(*blobs));
 	blobs->tars = tars;
-	blobs->budget = budget;
 	blobs->items = xcalloc(count, sizeof(*blobs->items));
 	pthread_mutex_init(&blobs->lock, NULL);
 	return blobs;

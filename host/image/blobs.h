@@ -39,7 +39,7 @@ struct blobs {
 	struct blob *items;
 	size_t count;
 	enum image_tars tars;
-	struct inflate_budget *budget; /* of all that is inflated; borrowed */
+	struct inflate_budget *budget; /* of all that is inflated; borrowed, set before the start */
 	struct blobs_worker workers[BLOBS_THREADS_MAX];
 	size_t worker_count;    /* 0: not started, or waited for */
 	pthread_mutex_t lock;   /* protects the two below */
@@ -55,8 +55,7 @@ bool blobs_becomes_tar(const struct decode_format *format);
 const char *blobs_media_type(const struct decode_format *format);
 
 /* Room for count blobs; blobs_add fills it. */
-struct blobs *blobs_new(size_t count, enum image_tars tars, struct inflate_budget *budget)
-	__attribute__((returns_nonnull));
+struct blobs *blobs_new(size_t count, enum image_tars tars) __attribute__((returns_nonnull));
 
 /* The blob with those bytes, or NULL. Valid as long as the blobs. */
 struct blob *blobs_find(struct blobs *blobs, const struct extent *extent);

@@ -1,11 +1,9 @@
 #include "image/drain.h"
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "image/ring.h"
 #include "support/fileio.h"
 #include "support/memory.h"
 
@@ -15,17 +13,12 @@
 #define FILE_NAME "a temporary file"
 
 struct drain {
+	struct pump *pump;
 	int fd; /* -1: there is no file */
 	uint64_t offset;
-	struct ring *ring;
 	/* The writer's alone until it has ended. */
 	uint64_t position; /* bytes taken */
 	struct hasher *hasher;
-	struct error err;
-	int result;
-	/* The pusher's alone. */
-	bool has_thread;
-	pthread_t thread;
 };
 
 static bool is_zero(const uint8_t *data, size_t len)
@@ -33,16 +26,17 @@ static bool is_zero(const uint8_t *data, size_t len)
 	return data[0] == 0 && memcmp(data, data + 1, len - 1) == 0;
 }
 
-static int write_piece(struct drain *drain, const uint8_t *data, size_t start, size_t end)
+static int write_piece(
+	struct drain *drain, const uint8_t *data, size_t start, size_t end, struct error *err)
 {
 	if (start == end)
 		return 0;
 	return file_write_at(drain->fd, data + start, end - start,
-		drain->offset + drain->position + start, FILE_NAME, &drain->err);
+		drain->offset + drain->position + start, FILE_NAME, err);
 }
 
 /* Writes all of the bytes but whole blocks of zeros. */
-static int write_sparse(struct drain *drain, const uint8_t *data, size_t len)
+static int write_sparse(struct drain *drain, const uint8_t *data, size_t len, struct error *err)
 {
 	size_t start = 0;
 	size_t at = 0;
@@ -51,36 +45,23 @@ static int write_sparse(struct drain *drain, const uint8_t *data, size_t len)
 		if (n > len - at)
 			n = len - at;
 		if (n == HOLE_BLOCK && is_zero(data + at, n)) {
-			int r = write_piece(drain, data, start, at);
+			int r = write_piece(drain, data, start, at, err);
 			if (r < 0)
 				return r;
 			start = at + n;
 		}
 		at += n;
 	}
-	return write_piece(drain, data, start, len);
+	return write_piece(drain, data, start, len, err);
 }
 
-static void take(struct drain *drain, const uint8_t *data, size_t len)
+static int take(void *context, const uint8_t *data, size_t len, struct error *err)
 {
+	struct drain *drain = context;
 	hasher_add(drain->hasher, data, len);
-	if (drain->fd >= 0 && len != 0)
-		drain->result = write_sparse(drain, data, len);
+	int r = drain->fd >= 0 && len != 0 ? write_sparse(drain, data, len, err) : 0;
 	drain->position += len;
-	if (drain->result < 0)
-		ring_stop(drain->ring);
-	ring_release(drain->ring);
-}
-
-/* The writer: takes the buffers in order until there are no more. */
-static void *work(void *data)
-{
-	struct drain *drain = data;
-	const uint8_t *bytes;
-	size_t len;
-	while (drain->result == 0 && (bytes = ring_next(drain->ring, &len)) != NULL)
-		take(drain, bytes, len);
-	return NULL;
+	return r;
 }
 
 struct drain *drain_new(int fd, uint64_t offset)
@@ -89,55 +70,25 @@ struct drain *drain_new(int fd, uint64_t offset)
 	drain->fd = fd;
 	drain->offset = offset;
 	drain->hasher = hasher_new();
-	drain->ring = ring_new();
+	drain->pump = pump_new(take, drain);
 	return drain;
-}
-
-/*
- * The thread is started for the second buffer: most layers of many-layered images fit into one.
- * Where there can be no thread, the pusher writes.
- */
-static void make_way(struct drain *drain)
-{
-	if (drain->has_thread || ring_waiting(drain->ring) == 0)
-		return;
-	drain->has_thread = pthread_create(&drain->thread, NULL, work, drain) == 0;
-	if (drain->has_thread)
-		return;
-	size_t len;
-	const uint8_t *bytes = ring_next(drain->ring, &len);
-	take(drain, bytes, len);
 }
 
 void *drain_buffer(struct drain *drain)
 {
-	make_way(drain);
-	return ring_buffer(drain->ring);
+	return pump_buffer(drain->pump);
 }
 
 void drain_push(struct drain *drain, size_t len)
 {
-	ring_push(drain->ring, len);
-}
-
-/* Has the rest written: by the thread, which ends, or here, where there is none. */
-static void close_drain(struct drain *drain)
-{
-	ring_close(drain->ring);
-	if (drain->has_thread)
-		pthread_join(drain->thread, NULL);
-	else
-		work(drain);
-	drain->has_thread = false;
+	pump_push(drain->pump, len);
 }
 
 int drain_finish(struct drain *drain, struct digest *digest, uint64_t *size, struct error *err)
 {
-	close_drain(drain);
-	if (drain->result < 0) {
-		*err = drain->err;
-		return drain->result;
-	}
+	int r = pump_finish(drain->pump, err);
+	if (r < 0)
+		return r;
 	*digest = hasher_finish(drain->hasher);
 	*size = drain->position;
 	if (drain->fd >= 0 && ftruncate(drain->fd, (off_t)(drain->offset + drain->position)) < 0)
@@ -149,9 +100,7 @@ void drain_free(struct drain *drain)
 {
 	if (drain == NULL)
 		return;
-	if (drain->has_thread)
-		close_drain(drain);
-	ring_free(drain->ring);
+	pump_free(drain->pump);
 	hasher_free(drain->hasher);
 	free(drain);
 }

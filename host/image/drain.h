@@ -8,9 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "image/ring.h"
 #include "support/digest.h"
 #include "support/error.h"
+#include "support/pump.h"
 
 /* Bytes of one buffer. */
 #define DRAIN_CHUNK RING_CHUNK

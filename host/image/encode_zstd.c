@@ -1,6 +1,6 @@
 /*
- * zstd (RFC 8878), one frame. libzstd cuts the stream into jobs of a size that follows from the
- * level alone, so that the frame is the same for every number of workers from one on.
+ * zstd (RFC 8878), one frame. libzstd cuts the stream into jobs of one size, so that the frame is
+ * the same for every number of workers from one on.
  */
 #include <errno.h>
 #include <zstd.h>
@@ -9,6 +9,16 @@
 #include "support/memory.h"
 
 #define LEVEL 3
+
+/*
+ * Each worker holds a job's bytes and what they became: 11 MiB with libzstd's own size, 8 MiB at
+ * this level; four workers take 27 MiB in all with 2 MiB. Smaller jobs begin with less to refer
+ * back to: frames of a Debian system are 1.2% larger with 2 MiB, 4.2% with 1 MiB.
+ */
+#define JOB_SIZE (2 << 20)
+
+/* So many compress more than 1 GB/s, which is more than trees are read with. */
+#define WORKERS_MAX 4u
 
 struct zstd {
 	struct encode_out out;
@@ -34,6 +44,35 @@ static int check(size_t code, struct error *err)
 				  : 0;
 }
 
+/*
+ * A libzstd that was built without threads refuses workers. Without them it makes another frame of
+ * the same bytes, so there is no doing without.
+ */
+static int configure(ZSTD_CCtx *context, unsigned threads, struct error *err)
+{
+	unsigned workers = threads < WORKERS_MAX ? threads : WORKERS_MAX;
+	const struct {
+		ZSTD_cParameter parameter;
+		int value;
+		const char *name;
+	} settings[] = {
+		{ZSTD_c_compressionLevel, LEVEL, "level"},
+		{ZSTD_c_nbWorkers, (int)workers, "number of threads"},
+		{ZSTD_c_jobSize, JOB_SIZE, "job size"},
+	};
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+		size_t code =
+			ZSTD_CCtx_setParameter(context, settings[i].parameter, settings[i].value);
+		if (ZSTD_isError(code))
+			return error_set(err, ERROR_INTERNAL, ENOTSUP,
+				"cannot compress: libzstd %s refuses %d as its %s: %s; a libzstd "
+				"with threads is needed",
+				ZSTD_versionString(), settings[i].value, settings[i].name,
+				ZSTD_getErrorName(code));
+	}
+	return 0;
+}
+
 static int zstd_open(
 	const struct encode_out *out, unsigned threads, void **state, struct error *err)
 {
@@ -43,13 +82,8 @@ static int zstd_open(
 	zstd->buffer = xmalloc(zstd->size);
 	zstd->context = ZSTD_createCCtx();
 	int r = zstd->context != NULL
-			? check(ZSTD_CCtx_setParameter(
-					zstd->context, ZSTD_c_compressionLevel, LEVEL),
-				  err)
+			? configure(zstd->context, threads, err)
 			: error_set(err, ERROR_INTERNAL, ENOMEM, "libzstd is out of memory");
-	/* A libzstd that was built without threads has no such parameter, and does without. */
-	if (r == 0)
-		ZSTD_CCtx_setParameter(zstd->context, ZSTD_c_nbWorkers, (int)threads);
 	if (r < 0) {
 		zstd_close(zstd);
 		return r;

@@ -31,7 +31,8 @@ struct image_layer {
 	uint64_t tar_size; /* the uncompressed tar's bytes start at tar_offset of tar_fd */
 	uint64_t tar_offset;
 	int tar_fd; /* belongs to the image; may be the same as blob_fd; -1: not inflated (yet) */
-	bool is_streamed; /* has no tar_fd: image_stream_open gives the tar's bytes */
+	bool is_streamed; /* has no tar_fd: image_stream_new gives the tar's bytes */
+	bool is_trusted;  /* streamed, and image_trust gave its digests: they are not computed */
 };
 
 struct image {
@@ -113,8 +114,8 @@ static inline void cleanup_image_list_fn(struct image_list **list)
 /* What becomes of the tars that compressed layers are inflated to. */
 enum image_tars {
 	IMAGE_TARS_KEPT,     /* written to unnamed temporary files */
-	IMAGE_TARS_STREAMED, /* the largest are left to be read through image_stream_open, so that
-				not more than some bytes are written */
+	IMAGE_TARS_STREAMED, /* the largest blobs, four at most, are left to be read through
+				image_stream_new; the others' tars are written */
 	IMAGE_TARS_DROPPED,  /* hashed only: the layers have no tars afterwards, but where these are
 				what goes on */
 };
@@ -127,8 +128,8 @@ struct image_options {
 	struct report *report;    /* says which image was taken where several were there, and warns
 				     where it is for another architecture; or NULL */
 	enum image_tars tars;
-	uint64_t spool_max; /* bytes of compressed layers whose tars are written all the same, with
-			       IMAGE_TARS_STREAMED */
+	uint64_t spool_max; /* with IMAGE_TARS_STREAMED: no more layers are streamed than leave so
+			       many compressed bytes, whose tars are written */
 	/* Has what a compressed archive inflates to, for image_open; NULL: it is inflated. */
 	struct image_keep *keep;
 	bool later; /* leave inflating and hashing the layers to image_verify */
@@ -172,7 +173,10 @@ bool image_has_tars(const struct image *image);
  * The tar of a layer that is streamed, read from its first byte to its last while a thread of the
  * stream's own inflates ahead. Outlives the image. The layer is verified by it, not by
  * image_verify: the end is not given before its digests were compared with those that the source
- * names, and, when it is read again, with those of the first time.
+ * names, and, when it is read again, its size and its blob's digest with those of the first time.
+ * Of a layer that is trusted nothing is hashed: the end is not given where the source's file has
+ * another inode, size or time than when it was opened. The first reading counts for what the image
+ * may inflate to; another one ends where it gives more than that did.
  */
 struct image_stream;
 
@@ -181,7 +185,8 @@ struct image_stream *image_stream_new(const struct image *image, size_t layer)
 
 /*
  * The next bytes, valid until the next call; *len is 0 at the end, and stays so. Errors as of
- * image_source_load; after one, only image_stream_rewind and image_stream_free follow.
+ * image_source_load, with path and layer; after one, only image_stream_rewind and image_stream_free
+ * follow.
  */
 int image_stream_next(
 	struct image_stream *stream, const uint8_t **data, size_t *len, struct error *err);
@@ -202,7 +207,8 @@ static inline void cleanup_image_stream_fn(struct image_stream **stream)
 /*
  * What the image's bytes are known by without reading them: the file that was opened, when it was
  * changed last, and where in it the image is. Returns false for an image that was not loaded with
- * `later`, from a folder or a pipe: its bytes are known by nothing but themselves.
+ * `later`, or from a folder or a pipe: its bytes are known by nothing but themselves; and for one
+ * without layers, of which nothing is to be known.
  */
 bool image_fingerprint(const struct image *image, struct digest *out);
 
@@ -218,7 +224,8 @@ struct image_digests {
 
 /*
  * Gives the layers the digests, one pair a layer, that image_verify found for the same
- * fingerprint. It need not be called then, but where tars are needed; it compares with them.
+ * fingerprint, and streams where layers were streamed. image_verify need not be called then, but
+ * where tars are needed; it compares with them. Streams that are made from then on compute none.
  */
 void image_trust(struct image *image, const struct image_digests *digests);
 
@@ -301,10 +308,17 @@ int image_writer_new(
 /*
  * Begins to write, in a thread, unless that has begun; the report gets its time in the end. The
  * base's layers have their digests and their bytes, known or found to be right; the base must live
- * as long as the writer. A failure is image_writer_finish's. May be left out.
+ * as long as the writer. A failure is image_writer_check's or image_writer_finish's. May be left
+ * out.
  */
 void image_writer_start(
 	struct image_writer *writer, const struct image *base, struct report *report);
+
+/*
+ * What the thread has failed with by now; 0 where it has not, or there is none. After a failure
+ * there is nothing but image_writer_free.
+ */
+int image_writer_check(struct image_writer *writer, struct error *err);
 
 /*
  * Writes what is not written yet, as image_write. base: that of image_writer_start. Of the options

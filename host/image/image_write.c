@@ -85,6 +85,7 @@ struct image_writer {
 	pthread_t thread;
 	bool has_thread;
 	atomic_bool is_stopping;
+	atomic_bool has_failed; /* the thread, which has ended or is about to */
 	struct report *report;
 	/* The thread's alone until it ends. */
 	struct report_time time;
@@ -175,6 +176,7 @@ static void *work(void *data)
 	if (!writer->is_compressed)
 		setpriority(PRIO_PROCESS, 0, NICE_BESIDE);
 	writer->result = put_layers(writer, writer->base_count, &writer->err);
+	atomic_store(&writer->has_failed, writer->result < 0);
 	writer->time.seconds = report_clock(writer->report) - writer->time.begin;
 	writer->time.cpu = cpu_seconds(RUSAGE_THREAD);
 	return NULL;
@@ -209,6 +211,11 @@ void image_writer_start(
 	take_base(writer, base);
 	writer->report = report;
 	writer->has_thread = pthread_create(&writer->thread, NULL, work, writer) == 0;
+}
+
+int image_writer_check(struct image_writer *writer, struct error *err)
+{
+	return atomic_load(&writer->has_failed) ? stop(writer, err) : 0;
 }
 
 int image_writer_finish(struct image_writer *writer, const struct image *base,

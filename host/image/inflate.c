@@ -35,6 +35,26 @@ struct inflate_budget inflate_budget(const char *name, uint64_t compressed)
 	return (struct inflate_budget){.name = name, .compressed = compressed, .limit = limit};
 }
 
+struct inflate_budget *inflate_budget_share(struct inflate_budget budget)
+{
+	struct inflate_budget *shared = xmalloc(sizeof(*shared));
+	*shared = budget;
+	shared->references = 1;
+	return shared;
+}
+
+struct inflate_budget *inflate_budget_ref(struct inflate_budget *budget)
+{
+	budget->references++;
+	return budget;
+}
+
+void inflate_budget_unref(struct inflate_budget *budget)
+{
+	if (budget != NULL && --budget->references == 0)
+		free(budget);
+}
+
 /* RFC 8878, "Skippable Frames": parallel writers of zstd begin with one. */
 static bool is_skippable_frame(const uint8_t *head, size_t len)
 {
@@ -66,8 +86,12 @@ int inflate_detect(int fd, uint64_t offset, uint64_t size, const char *name,
 	return 0;
 }
 
-static int spend(struct inflate_budget *budget, size_t len, struct error *err)
+static int spend(struct inflate_job *job, size_t len, struct error *err)
 {
+	struct inflate_budget *budget = job->budget;
+	job->inflated_size += len;
+	if (budget == NULL)
+		return 0;
 	/* Each thread that passes the limit ends at once: the sum cannot wrap. */
 	uint64_t before = atomic_fetch_add_explicit(&budget->used, len, memory_order_relaxed);
 	if (before <= budget->limit && len <= budget->limit - before)
@@ -91,7 +115,7 @@ static int pump(struct inflate_job *job, void *state, struct inflate_sink *sink,
 				err, ERROR_INTERNAL, ECANCELED, "%s: abandoned", job->name);
 		int r = job->format->read(state, buffer, DRAIN_CHUNK, &len);
 		if (r == 0)
-			r = spend(job->budget, len, err);
+			r = spend(job, len, err);
 		if (r < 0)
 			return r;
 		sink->push(sink, len);
@@ -101,23 +125,26 @@ static int pump(struct inflate_job *job, void *state, struct inflate_sink *sink,
 
 int inflate_into(struct inflate_job *job, struct inflate_sink *sink, struct error *err)
 {
-	cleanup_drain struct drain *compressed = drain_new(-1, 0);
+	cleanup_drain struct drain *compressed = job->is_known ? NULL : drain_new(-1, 0);
+	cleanup_free uint8_t *buffer = job->is_known ? xmalloc(RANGE_CHUNK) : NULL;
 	struct range range = {
 		.fd = job->from,
 		.offset = job->offset,
 		.end = job->offset + job->size,
 		.name = job->name,
 		.drain = compressed,
+		.buffer = buffer,
 		.err = err,
 	};
 	void *state = NULL;
+	job->inflated_size = 0;
 	int r = job->format->open(job->format, &range, &state);
 	if (r == 0)
 		r = pump(job, state, sink, err);
 	job->format->close(state);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	return range_finish(&range, &job->digest);
+	return job->is_known ? 0 : range_finish(&range, &job->digest);
 }
 
 struct drain_sink {

@@ -15,6 +15,7 @@
  * so its message names the image and no layer: which one passes the limit is left to chance.
  */
 struct inflate_budget {
+	unsigned references; /* of inflate_budget_share */
 	const char *name;    /* of the image's archive or folder */
 	uint64_t compressed; /* bytes, all that is inflated on it */
 	uint64_t limit;      /* bytes */
@@ -29,6 +30,15 @@ struct inflate_budget {
 struct inflate_budget inflate_budget(const char *name, uint64_t compressed);
 
 /*
+ * Such a budget for several who hold it, as it is then; it has one reference. Another one, and one
+ * less (NULL is allowed): by one thread, though all may spend from it.
+ */
+struct inflate_budget *inflate_budget_share(struct inflate_budget budget)
+	__attribute__((returns_nonnull));
+struct inflate_budget *inflate_budget_ref(struct inflate_budget *budget);
+void inflate_budget_unref(struct inflate_budget *budget);
+
+/*
  * How the size bytes at offset are compressed; *format is NULL where they are not. A tar's magic
  * goes before those of compressors.
  */
@@ -39,13 +49,14 @@ struct inflate_job {
 	int from; /* the compressed bytes: size of them, at offset */
 	uint64_t offset, size;
 	const struct decode_format *format;
-	const char *name; /* for messages */
-	struct inflate_budget *budget;
+	const char *name;              /* for messages */
+	struct inflate_budget *budget; /* NULL: who takes the bytes has a limit of his own */
 	const _Atomic bool *abandoned; /* set: nobody wants the result; NULL: never */
+	bool is_known;                 /* the compressed bytes are not hashed: no digest */
 	/* Given back. */
 	struct digest digest;   /* of the compressed bytes */
 	struct digest inflated; /* of the inflated ones */
-	uint64_t inflated_size;
+	uint64_t inflated_size; /* after a failure, as far as it came */
 };
 
 /* Where inflated bytes go. */
@@ -57,9 +68,9 @@ struct inflate_sink {
 };
 
 /*
- * Inflates into the sink, and gives job->digest. Damage is an ERROR_INPUT, a spent budget an
- * ERROR_LIMIT that says the limit. Where the sink wants no more, it returns 0 without the digest. A
- * job that was abandoned fails soon, with no word for anybody.
+ * Inflates into the sink, and gives job->digest and inflated_size. Damage is an ERROR_INPUT, a
+ * spent budget an ERROR_LIMIT that says the limit. Where the sink wants no more, it returns 0
+ * without the digest. A job that was abandoned fails soon, with no word for anybody.
  */
 int inflate_into(struct inflate_job *job, struct inflate_sink *sink, struct error *err);
 

@@ -12,12 +12,13 @@
 
 struct image_keep {
 	/*
-	 * Opens what was kept for a compressed file, known by its identity (identity.h). Returns 1
-	 * with *fd, which is the caller's, and whose first *size bytes are what the file inflates
-	 * to; 0 where there is nothing; or an interrupt's error. Called once.
+	 * Opens what was kept for a compressed file, known by its identity (identity.h), and of so
+	 * many bytes. Returns 1 with *fd, which is the caller's, and whose first *size bytes are
+	 * what the file inflates to; 0 where there is nothing; or an interrupt's error. Called
+	 * once.
 	 */
-	int (*find)(struct image_keep *keep, const struct digest *file, int *fd, uint64_t *size,
-		struct error *err);
+	int (*find)(struct image_keep *keep, const struct digest *file, uint64_t compressed,
+		int *fd, uint64_t *size, struct error *err);
 	/*
 	 * Where find gave nothing: an empty file to inflate to, open for reading and writing, the
 	 * caller's; -1: nothing is kept.

@@ -23,7 +23,6 @@ struct layers {
 	struct blobs *later; /* what image_verify loads */
 	struct expected *expected;
 	size_t count;
-	struct inflate_budget budget;
 	bool is_started;     /* the work on the later ones */
 	bool lacks_diff_ids; /* the image config gets its rootfs in the end */
 };
@@ -51,6 +50,10 @@ void image_files_free(struct image_files *files)
 	for (size_t i = 0; i < files->spool_count; i++)
 		close(files->spools[i]);
 	free(files->spools);
+	for (size_t i = 0; i < files->name_count; i++)
+		free(files->names[i]);
+	free(files->names);
+	inflate_budget_unref(files->budget);
 	store_unref(files->store);
 	free(files);
 }
@@ -61,31 +64,67 @@ static struct blob *find_blob(struct layers *layers, const struct extent *extent
 	return blob != NULL ? blob : blobs_find(layers->later, extent);
 }
 
-/* Makes the blobs, and the budget for all of them. */
+/* Makes the blobs of the layers that are not streamed. */
 static int add_blobs(struct layers *layers, const struct plan *plan, const struct image *image,
-	bool later, const struct store *store, struct error *err)
+	bool later, struct error *err)
 {
-	uint64_t compressed = 0;
 	for (size_t i = 0; i < plan->layer_count; i++) {
 		const struct extent *extent = &plan->layers[i].extent;
+		const char *name = image->files->names[i];
 		const struct decode_format *format;
 		if (image->layers[i].is_streamed || find_blob(layers, extent) != NULL)
 			continue;
-		cleanup_free char *name = xasprintf("%s: layer %zu of %zu (%s)", store->path, i + 1,
-			plan->layer_count, plan->layers[i].label);
 		int r = inflate_detect(
 			extent->fd, extent->offset, extent->size, name, &format, err);
 		if (r < 0)
 			return r;
-		if (format != NULL && __builtin_add_overflow(compressed, extent->size, &compressed))
-			compressed = UINT64_MAX;
 		blobs_add(later && !blobs_becomes_tar(format) ? layers->later : layers->now, extent,
-			format, steal_ptr(&name));
+			format, xstrdup(name));
 	}
-	/* What a compressed archive holds goes on with what the archive itself has left. */
-	bool is_inner = store->budget.limit != 0;
-	layers->budget = is_inner ? store->budget : inflate_budget(store->path, compressed);
 	return 0;
+}
+
+static void add_size(uint64_t *sum, uint64_t size)
+{
+	if (__builtin_add_overflow(*sum, size, sum))
+		*sum = UINT64_MAX;
+}
+
+static void add_compressed(const struct blobs *blobs, uint64_t *sum)
+{
+	for (size_t i = 0; i < blobs->count; i++) {
+		if (blobs->items[i].format != NULL)
+			add_size(sum, blobs->items[i].extent.size);
+	}
+}
+
+/*
+ * The budget for all compressed layers, those that are streamed among them, each for itself. What
+ * a compressed archive holds goes on with what the archive itself has left.
+ */
+static struct inflate_budget make_budget(
+	const struct layers *layers, const struct image *image, const struct store *store)
+{
+	uint64_t compressed = 0;
+	if (store->budget.limit != 0)
+		return store->budget;
+	add_compressed(layers->now, &compressed);
+	add_compressed(layers->later, &compressed);
+	for (size_t i = 0; i < image->layer_count; i++) {
+		if (image->layers[i].is_streamed)
+			add_size(&compressed, image->layers[i].blob_size);
+	}
+	return inflate_budget(store->path, compressed);
+}
+
+static void name_layers(
+	const struct store *store, const struct plan *plan, struct image_files *files)
+{
+	files->names = xcalloc(plan->layer_count, sizeof(*files->names));
+	files->name_count = plan->layer_count;
+	for (size_t i = 0; i < plan->layer_count; i++)
+		files->names[i] = xasprintf("%s: layer %zu of %zu (%s)", store->path, i + 1,
+			plan->layer_count, plan->layers[i].label);
 }
 
 /* Compares a layer with what is said of it. */
@@ -199,8 +238,9 @@ int layers_load(const struct store *store, const struct plan *plan,
 		return error_set(err, ERROR_INPUT, EINVAL,
 			"%s: the manifest lists %zu layers, but the image config has %zu diff IDs",
 			store->path, plan->layer_count, diff_count);
-	layers->now = blobs_new(plan->layer_count, options->tars, &layers->budget);
-	layers->later = blobs_new(plan->layer_count, options->tars, &layers->budget);
+	name_layers(store, plan, files);
+	layers->now = blobs_new(plan->layer_count, options->tars);
+	layers->later = blobs_new(plan->layer_count, options->tars);
 	layers->expected = expectations(plan, diff_ids);
 	layers->count = plan->layer_count;
 	layers->lacks_diff_ids = plan->lacks_diff_ids;
@@ -211,10 +251,12 @@ int layers_load(const struct store *store, const struct plan *plan,
 				     store, plan, diff_ids, options->spool_max, image->layers, err)
 			   : 0;
 	if (r == 0)
-		r = add_blobs(layers, plan, image, options->later, store, err);
+		r = add_blobs(layers, plan, image, options->later, err);
 	if (r < 0)
 		return r;
-	if (layers->later->count != 0 && store->origin_fd >= 0)
+	files->budget = inflate_budget_share(make_budget(layers, image, store));
+	layers->now->budget = layers->later->budget = files->budget;
+	if (options->later && store->origin_fd >= 0 && plan->layer_count != 0)
 		files->fingerprint = fingerprint(store, plan);
 	files->spools = xcalloc(2 * (size_t)BLOBS_THREADS_MAX, sizeof(*files->spools));
 	blobs_start(layers->now, BLOBS_AT_ONCE);
@@ -272,6 +314,14 @@ bool image_has_tars(const struct image *image)
 void image_trust(struct image *image, const struct image_digests *digests)
 {
 	struct layers *layers = image->files->layers;
+	for (size_t i = 0; i < image->layer_count; i++) {
+		struct image_layer *layer = &image->layers[i];
+		if (!layer->is_streamed)
+			continue;
+		layer->digest = digests[i].digest;
+		layer->diff_id = digests[i].diff_id;
+		layer->is_trusted = true;
+	}
 	if (layers == NULL)
 		return;
 	for (size_t i = 0; i < layers->count; i++) {

@@ -9,7 +9,10 @@ struct image_files {
 	struct store *store; /* a reference; NULL: none */
 	int *spools;         /* what was inflated: one file a thread */
 	size_t spool_count;
-	struct layers *layers; /* with some that are not verified yet; NULL: none */
+	char **names; /* of the layers, for messages: "x.tar: layer 1 of 3 (a/layer.tar)" */
+	size_t name_count;
+	struct inflate_budget *budget; /* of all that is inflated of it; a reference */
+	struct layers *layers;         /* with some that are not verified yet; NULL: none */
 	/* What the bytes are known by without reading them; zeros: they are not. */
 	struct digest fingerprint;
 };
@@ -19,7 +22,8 @@ void image_files_free(struct image_files *files);
 /*
  * Fills in image->layers from the plan, whose config holds as many diff IDs, or none where the
  * plan says so: then image->config, which is there, gets them. Each distinct blob
- * is read once, several at a time by threads. The first layer that is wrong gives the error.
+ * is read once, several at a time by threads. The first layer that is wrong gives the error, of
+ * those that are read here: one that is streamed, or left for later, gives its own in its turn.
  * Of the options it takes `later` and what is to become of the tars.
  */
 int layers_load(const struct store *store, const struct plan *plan,

@@ -9,6 +9,7 @@
 #include "support/fileio.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
+#include "support/outlet.h"
 
 /* Bytes that are read at once, and those that are copied between two questions for a signal. */
 #define READ_CHUNK (256u << 10)
@@ -22,6 +23,7 @@
 struct sink {
 	int fd;
 	bool can_seek;
+	struct outlet outlet;               /* of fd, where it cannot seek */
 	uint64_t position;                  /* of fd, where it can seek */
 	uint64_t given;                     /* up to where the disk was told to begin */
 	const struct encode_format *format; /* NULL: the bytes go out as they are */
@@ -43,7 +45,7 @@ static void advance(struct sink *sink, uint64_t len)
 static int write_plain(struct sink *sink, const void *data, size_t len, struct error *err)
 {
 	if (!sink->can_seek)
-		return file_write(sink->fd, data, len, OUTPUT_NAME, err);
+		return outlet_send(&sink->outlet, data, len, OUTPUT_NAME, err);
 	int r = file_write_at(sink->fd, data, len, sink->position, OUTPUT_NAME, err);
 	if (r == 0)
 		advance(sink, len);
@@ -69,6 +71,7 @@ int sink_open(int fd, enum image_compression compression, struct sink **out, str
 	sink->can_seek = position >= 0;
 	sink->position = sink->can_seek ? (uint64_t)position : 0;
 	sink->given = sink->position;
+	outlet_open(&sink->outlet, sink->can_seek ? -1 : fd);
 	sink->format = formats[compression];
 	if (sink->format != NULL) {
 		const struct encode_out encoded = {.write = on_encoded, .context = sink};
@@ -126,5 +129,6 @@ void sink_free(struct sink *sink)
 		return;
 	if (sink->format != NULL)
 		sink->format->close(sink->encoder);
+	outlet_close(&sink->outlet);
 	free(sink);
 }

@@ -13,7 +13,10 @@
 
 struct sink;
 
-/* Writes to fd from its position on; fd stays the caller's. It may be a pipe. */
+/*
+ * Writes to fd from its position on; fd stays the caller's. It may be a pipe: a signal
+ * (interrupt.h) ends the waiting for its reader.
+ */
 int sink_open(int fd, enum image_compression compression, struct sink **out, struct error *err);
 
 int sink_write(struct sink *sink, const void *data, size_t len, struct error *err);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -25,11 +26,11 @@ static int spool(int fd, const char *path, uint64_t *size, struct error *err)
 	cleanup_free char *buffer = xmalloc(RANGE_CHUNK);
 	*size = 0;
 	for (;;) {
-		int r = interrupt_check(err);
+		int r = interrupt_wait(fd, POLLIN, path, err);
 		if (r < 0)
 			return r;
 		ssize_t n = read(fd, buffer, RANGE_CHUNK);
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n < 0)
 			return error_set_errno(err, ERROR_INPUT, "%s: cannot read", path);
@@ -100,7 +101,8 @@ static int inflate_archive(struct store *store, struct error *err)
 		store->keep = NULL;
 	if (store->keep != NULL) {
 		struct digest file = origin_digest(store);
-		r = store->keep->find(store->keep, &file, &inflated, &job.inflated_size, err);
+		r = store->keep->find(
+			store->keep, &file, store->size, &inflated, &job.inflated_size, err);
 		store->budget.used = r > 0 ? job.inflated_size : 0;
 	}
 	if (r == 0)
@@ -172,17 +174,22 @@ static int64_t nanoseconds(const struct timespec *time)
 	return (int64_t)time->tv_sec * NSEC_PER_SEC + time->tv_nsec;
 }
 
+bool store_is_unchanged(const struct store *store)
+{
+	struct stat st;
+	if (store->origin_fd < 0 || fstat(store->origin_fd, &st) < 0)
+		return false;
+	struct file_identity now = file_identity(&st);
+	struct file_identity then = file_identity(&store->origin);
+	return memcmp(&now, &then, sizeof(now)) == 0;
+}
+
 bool store_is_settled(const struct store *store)
 {
-	const struct stat *then = &store->origin;
-	struct stat st;
 	struct timespec now;
-	if (store->origin_fd < 0 || fstat(store->origin_fd, &st) < 0 ||
-		clock_gettime(CLOCK_REALTIME, &now) < 0)
+	if (!store_is_unchanged(store) || clock_gettime(CLOCK_REALTIME, &now) < 0)
 		return false;
-	return st.st_size == then->st_size &&
-	       nanoseconds(&st.st_ctim) == nanoseconds(&then->st_ctim) &&
-	       nanoseconds(&now) - nanoseconds(&st.st_ctim) >= SETTLE_NSEC;
+	return nanoseconds(&now) - nanoseconds(&store->origin.st_ctim) >= SETTLE_NSEC;
 }
 
 struct store *store_ref(struct store *store)

@@ -48,6 +48,12 @@ int store_open(const char *path, struct image_keep *keep, struct store **out, st
  */
 bool store_is_settled(const struct store *store);
 
+/*
+ * Whether the file that was opened has the inode, the size and the times that it had then. Pipes
+ * and folders, where there is no such file, have not.
+ */
+bool store_is_unchanged(const struct store *store);
+
 /* Another reference, and one less: the last one closes all. NULL is allowed for the latter. */
 struct store *store_ref(struct store *store);
 void store_unref(struct store *store);

@@ -45,6 +45,11 @@ struct layer_options {
 	bool keep_mtime;    /* leave mtimes as they are */
 	bool same_mtime;    /* every entry has mtime_max; keep_mtime is not set then */
 	const char *prefix; /* before names and hard links' targets, such as "./"; NULL: none */
+	/*
+	 * What is still to be done before the end of the tar is written: of a tar for which it
+	 * failed the end is missing. NULL: nothing.
+	 */
+	int (*before_end)(struct tree *tree, struct error *err);
 };
 
 /* Where a layer's bytes go, where that is more than a file. */
@@ -63,14 +68,16 @@ struct layer_info {
  * what is in them, whiteouts before their siblings, then by name; hard links to the first name;
  * xattrs as SCHILY.xattr records; holes as zeros. What cannot be represented is an ERROR_LIMIT
  * that names the file: a name that begins with ".wh.", new or gone, a path that no system call
- * takes, an attribute with '=' in its name, data that makes the layer larger than LAYER_SIZE_MAX.
+ * takes, an attribute with '=' in its name, what makes the layer larger than LAYER_SIZE_MAX. A file
+ * that cannot be read is named too.
  */
 int layer_write(struct tree *tree, int fd, const struct layer_options *options,
 	struct layer_info *info, struct error *err);
 
 /*
  * As layer_write, to a sink, in pieces of some 256 KiB as they are made. The digest is not
- * computed: info->diff_id is zero.
+ * computed: info->diff_id is zero. What was written before a failure stops within an entry, so that
+ * nobody takes it for a whole tar.
  */
 int layer_write_to(struct tree *tree, struct layer_sink *sink, const struct layer_options *options,
 	struct layer_info *info, struct error *err);

@@ -11,6 +11,8 @@
 
 #define WRITE_CHUNK (256u * 1024)
 
+static const char tar_end[2 * TAR_BLOCK];
+
 /* The tar on its way out: gathered in pending, and written when that is large. */
 struct writer {
 	struct layer_sink *sink;
@@ -20,22 +22,45 @@ struct writer {
 	uint64_t entries;
 };
 
-static int flush(struct writer *w, struct error *err)
+/* Writes all that is pending but the last bytes of it. */
+static int flush(struct writer *w, size_t kept, struct error *err)
 {
-	if (w->pending.len == 0)
-		return 0;
-	int r = w->sink->write(w->sink, w->pending.data, w->pending.len, err);
-	w->size += w->pending.len;
-	w->pending.len = 0;
+	size_t len = w->pending.len - kept;
+	int r = w->sink->write(w->sink, w->pending.data, len, err);
+	w->size += len;
+	buffer_consume(&w->pending, len);
 	return r;
 }
 
-static int flush_if_large(struct writer *w, struct error *err)
+static int flush_if_large(struct writer *w, size_t kept, struct error *err)
 {
-	return w->pending.len >= WRITE_CHUNK ? flush(w, err) : 0;
+	return w->pending.len >= WRITE_CHUNK ? flush(w, kept, err) : 0;
 }
 
-static int write_data(struct writer *w, const struct inode *inode, struct error *err)
+/*
+ * Readers take a tar without its end for whole where it stops between two entries: so of each
+ * entry something stays behind until the next one follows. Half of its header; where it has data,
+ * the last block of them, padding included, which some readers do not miss.
+ */
+static int end_entry(struct writer *w, uint64_t size, struct error *err)
+{
+	w->entries++;
+	return flush_if_large(w, size != 0 ? TAR_BLOCK : TAR_BLOCK / 2, err);
+}
+
+/* The only faults that are of the file at path: where its bytes go has others. */
+static int read_piece(struct writer *w, const struct inode *inode, const char *path, size_t len,
+	uint64_t offset, struct error *err)
+{
+	int r = inode_read(inode, buffer_reserve(&w->pending, len), len, offset, err);
+	if (r < 0)
+		return error_wrap(err, r, "/%s", path);
+	w->pending.len += len;
+	return 0;
+}
+
+static int write_data(
+	struct writer *w, const struct inode *inode, const char *path, struct error *err)
 {
 	static const char zeros[TAR_BLOCK];
 	for (uint64_t offset = 0; offset < inode->size;) {
@@ -43,12 +68,10 @@ static int write_data(struct writer *w, const struct inode *inode, struct error 
 		size_t n = rest < WRITE_CHUNK ? (size_t)rest : WRITE_CHUNK;
 		int r = interrupt_check(err);
 		if (r == 0)
-			r = inode_read(inode, buffer_reserve(&w->pending, n), n, offset, err);
-		if (r < 0)
-			return r;
-		w->pending.len += n;
+			r = read_piece(w, inode, path, n, offset, err);
 		offset += n;
-		r = flush_if_large(w, err);
+		if (r == 0 && offset < inode->size)
+			r = flush_if_large(w, 0, err);
 		if (r < 0)
 			return r;
 	}
@@ -92,8 +115,7 @@ static void set_mtime(const struct writer *w, const struct dentry *d, struct tar
 }
 
 /* Refuses what readers of layers would take for something else, or could not take at all. */
-static int check_entry(
-	const struct writer *w, const struct dentry *d, const char *path, struct error *err)
+static int check_entry(const struct dentry *d, const char *path, struct error *err)
 {
 	const struct inode *inode = d->inode;
 	if (strncmp(d->name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0)
@@ -114,14 +136,21 @@ static int check_entry(
 				"names; remove it",
 				path, inode->xattrs->items[i].name);
 	}
-	uint64_t before = w->size + w->pending.len;
-	if (S_ISREG(inode->mode) && inode->names == d &&
-		inode->size > LAYER_SIZE_MAX - (before < LAYER_SIZE_MAX ? before : LAYER_SIZE_MAX))
-		return error_set(err, ERROR_LIMIT, EFBIG,
-			"/%s: its %llu bytes, where holes count as zeros, make the layer larger "
-			"than %llu bytes, the most that is written; make it smaller",
-			path, (unsigned long long)inode->size, (unsigned long long)LAYER_SIZE_MAX);
 	return 0;
+}
+
+/* Whether an entry whose header has been added, its data and the end have room. */
+static int check_size(const struct writer *w, const char *path, uint64_t size, struct error *err)
+{
+	uint64_t whole;
+	if (!__builtin_add_overflow(
+		    w->size + w->pending.len + TAR_BLOCK - 1 + sizeof(tar_end), size, &whole) &&
+		whole / TAR_BLOCK * TAR_BLOCK <= LAYER_SIZE_MAX)
+		return 0;
+	return error_set(err, ERROR_LIMIT, EFBIG,
+		"/%s: its %llu bytes, where holes count as zeros, make the layer larger than %llu "
+		"bytes, the most that is written; make it smaller",
+		path, (unsigned long long)size, (unsigned long long)LAYER_SIZE_MAX);
 }
 
 static const char *prefix(const struct writer *w)
@@ -151,7 +180,7 @@ static int write_entry(struct writer *w, const struct dentry *d, struct error *e
 		.gid = inode->gid,
 		.xattrs = inode->xattrs,
 	};
-	int r = check_entry(w, d, path, err);
+	int r = check_entry(d, path, err);
 	if (r < 0)
 		return r;
 	set_mtime(w, d, &header);
@@ -170,9 +199,10 @@ static int write_entry(struct writer *w, const struct dentry *d, struct error *e
 		header.size = inode->size;
 	}
 	tar_header_add(&w->pending, &header);
-	w->entries++;
-	r = header.size != 0 ? write_data(w, inode, err) : 0;
-	return r < 0 ? error_wrap(err, r, "/%s", path) : flush_if_large(w, err);
+	r = check_size(w, path, header.size, err);
+	if (r == 0 && header.size != 0)
+		r = write_data(w, inode, path, err);
+	return r < 0 ? r : end_entry(w, header.size, err);
 }
 
 /* A whiteout is an empty file, ".wh." before the name (layer.md, "Whiteouts"). */
@@ -196,8 +226,9 @@ static int write_whiteouts(struct writer *w, const struct dentry *dir, struct er
 				.type = '0',
 				.mode = 0644,
 				.mtime_sec = w->options->keep_mtime ? 0 : w->options->mtime_max});
-		w->entries++;
-		int r = flush_if_large(w, err);
+		int r = check_size(w, gone, 0, err);
+		if (r == 0)
+			r = end_entry(w, 0, err);
 		if (r < 0)
 			return r;
 	}
@@ -224,12 +255,13 @@ static int write_tree(struct writer *w, struct dentry *root, struct error *err)
 int layer_write_to(struct tree *tree, struct layer_sink *sink, const struct layer_options *options,
 	struct layer_info *info, struct error *err)
 {
-	static const char end[2 * TAR_BLOCK];
 	struct writer w = {.sink = sink, .options = options};
 	int r = write_tree(&w, tree_root(tree), err);
+	if (r == 0 && options->before_end != NULL)
+		r = options->before_end(tree, err);
 	if (r == 0) {
-		buffer_add(&w.pending, end, sizeof(end));
-		r = flush(&w, err);
+		buffer_add(&w.pending, tar_end, sizeof(tar_end));
+		r = flush(&w, 0, err);
 	}
 	buffer_free(&w.pending);
 	if (r == 0)

@@ -23,6 +23,23 @@ int confine_process(pid_t parent, struct error *err)
 	return 0;
 }
 
+int confine_size(uint64_t max, struct error *err)
+{
+	struct rlimit limit;
+	signal(SIGXFSZ, SIG_IGN);
+	if (getrlimit(RLIMIT_FSIZE, &limit) < 0)
+		return error_set_errno(err, ERROR_INTERNAL, "cannot read a limit of a process");
+	/* Without a limit the number is the largest that there is. */
+	if (max > limit.rlim_max)
+		max = limit.rlim_max;
+	if (max > limit.rlim_cur)
+		max = limit.rlim_cur;
+	limit = (struct rlimit){.rlim_cur = max, .rlim_max = max};
+	if (setrlimit(RLIMIT_FSIZE, &limit) < 0)
+		return error_set_errno(err, ERROR_INTERNAL, "cannot limit the files of a process");
+	return 0;
+}
+
 static int compare_fds(const void *a, const void *b)
 {
 	int fd_a = *(const int *)a, fd_b = *(const int *)b;

@@ -1,13 +1,14 @@
 /*
  * What a forked child of this program is left with before it meets hostile bytes: the descriptors
- * it needs, and no system call that gives it another. The child takes the three steps in the
- * order in which they stand here.
+ * it needs, and no system call that gives it another. The child takes the steps in the order in
+ * which they stand here.
  */
 #ifndef LAYERVM_SUPPORT_CONFINE_H
 #define LAYERVM_SUPPORT_CONFINE_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "support/error.h"
@@ -28,6 +29,9 @@
  * fork; a child whose parent is gone already ends here.
  */
 int confine_process(pid_t parent, struct error *err);
+
+/* No file gets a byte beyond the first max of them: such a write fails with EFBIG. */
+int confine_size(uint64_t max, struct error *err);
 
 /* Closes all descriptors but these; negative ones are none. fds: sorted on return. */
 int confine_files(int *fds, size_t count, struct error *err);

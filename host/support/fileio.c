@@ -2,13 +2,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "support/interrupt.h"
 #include "support/memory.h"
+#include "support/outlet.h"
 
 #define COPY_CHUNK (1u << 20)
 
@@ -101,10 +104,21 @@ int file_copy_range(int from, uint64_t from_offset, int to, uint64_t to_offset, 
 	return 0;
 }
 
+/* Whether reading may wait for somebody: a pipe, a terminal. */
+static bool may_wait(int fd)
+{
+	struct stat st;
+	return fstat(fd, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
 int file_read_all(int fd, size_t max, struct buffer *out, const char *name, struct error *err)
 {
 	size_t total = 0;
+	bool waits = may_wait(fd);
 	for (;;) {
+		int r = waits ? interrupt_wait(fd, POLLIN, name, err) : 0;
+		if (r < 0)
+			return r;
 		char *to = buffer_reserve(out, 65536);
 		ssize_t n = read(fd, to, 65536);
 		if (n < 0 && errno == EINTR)
@@ -242,17 +256,20 @@ static int commit_to_stdout(struct output *out, struct error *err)
 {
 	char chunk[65536];
 	uint64_t offset = 0;
-	for (;;) {
+	struct outlet outlet;
+	int r = 0;
+	outlet_open(&outlet, STDOUT_FILENO);
+	while (r == 0) {
 		ssize_t n = pread(out->fd, chunk, sizeof(chunk), (off_t)offset);
 		if (n < 0)
-			return error_set_errno(err, ERROR_OUTPUT, "cannot read the spooled output");
-		if (n == 0)
-			return 0;
-		int r = file_write(STDOUT_FILENO, chunk, (size_t)n, "standard output", err);
-		if (r < 0)
-			return r;
+			r = error_set_errno(err, ERROR_OUTPUT, "cannot read the spooled output");
+		if (n <= 0)
+			break;
+		r = outlet_send(&outlet, chunk, (size_t)n, "standard output", err);
 		offset += (uint64_t)n;
 	}
+	outlet_close(&outlet);
+	return r;
 }
 
 int output_commit(struct output *out, struct error *err)

@@ -28,7 +28,10 @@ int file_write(int fd, const void *data, size_t len, const char *name, struct er
 int file_copy_range(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t len,
 	const char *name, struct error *err);
 
-/* Adds the whole of a file or pipe to out; more than max bytes is an ERROR_INPUT. */
+/*
+ * Adds the whole of a file or pipe to out; more than max bytes is an ERROR_INPUT. A signal
+ * (interrupt.h) ends the waiting for a pipe or a terminal.
+ */
 int file_read_all(int fd, size_t max, struct buffer *out, const char *name, struct error *err);
 
 /*
@@ -50,7 +53,10 @@ int output_open(const char *path, struct output **out, struct error *err);
 /* The descriptor to write to; it belongs to the output and can seek. */
 int output_fd(const struct output *out);
 
-/* Flushes the file to the disk and gives it its name; an existing file is replaced at once. */
+/*
+ * Flushes the file to the disk and gives it its name; an existing file is replaced at once. To
+ * standard output a signal (interrupt.h) ends the waiting for the reader.
+ */
 int output_commit(struct output *out, struct error *err);
 
 /* Frees the output; without an earlier commit nothing of it remains. NULL is allowed. */

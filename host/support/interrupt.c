@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -42,10 +43,26 @@ int interrupt_check(struct error *err)
 {
 	if (interrupt_signals == 0)
 		return 0;
-	error_set(err, ERROR_INTERRUPTED, EINTR, "ended by SIG%s; nothing was written",
+	error_set(err, ERROR_INTERRUPTED, EINTR, "ended by SIG%s before it was done",
 		sigabbrev_np(interrupt_signal));
 	err->status = interrupt_signal;
 	return -EINTR;
+}
+
+int interrupt_wait(int fd, short events, const char *name, struct error *err)
+{
+	for (;;) {
+		struct pollfd fds[] = {
+			{.fd = fd, .events = events}, {.fd = interrupt_pipe[0], .events = POLLIN}};
+		int r = interrupt_check(err);
+		if (r < 0)
+			return r;
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			return error_set_errno(
+				err, ERROR_INTERNAL, "%s: cannot be waited for", name);
+		if (fds[0].revents != 0)
+			return interrupt_check(err);
+	}
 }
 
 unsigned interrupt_count(void)

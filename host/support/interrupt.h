@@ -13,6 +13,13 @@ int interrupt_setup(struct error *err);
 /* 0, or an ERROR_INTERRUPTED once a signal came. Cheap: made to be called for every entry. */
 int interrupt_check(struct error *err);
 
+/*
+ * Waits until fd can be read or written (events: as poll has them), has failed, or a signal came,
+ * which is an ERROR_INTERRUPTED. Whoever reads or writes a pipe without this is held by its other
+ * end: a signal does not end the call. name: for messages.
+ */
+int interrupt_wait(int fd, short events, const char *name, struct error *err);
+
 /* How many signals came so far: the second one means "at once". */
 unsigned interrupt_count(void);
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "support/interrupt.h"
 #include "support/memory.h"
 
 #define PIECE_MAX 65536
@@ -91,6 +92,22 @@ int outlet_write(struct outlet *outlet, struct buffer *bytes, struct error *err)
 		return 0;
 	errno = code;
 	return error_set_errno(err, ERROR_OUTPUT, "the job's output cannot be written");
+}
+
+int outlet_send(const struct outlet *outlet, const void *data, size_t len, const char *name,
+	struct error *err)
+{
+	size_t done = 0;
+	while (done < len) {
+		int r = interrupt_wait(outlet->fd, POLLOUT, name, err);
+		if (r < 0)
+			return r;
+		ssize_t n = write_piece(outlet, (const uint8_t *)data + done, len - done);
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return error_set_errno(err, ERROR_OUTPUT, "%s: cannot write", name);
+		done += n > 0 ? (size_t)n : 0;
+	}
+	return 0;
 }
 
 void outlet_close(struct outlet *outlet)

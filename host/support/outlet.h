@@ -38,6 +38,13 @@ bool outlet_same(const struct outlet *a, const struct outlet *b);
  */
 int outlet_write(struct outlet *outlet, struct buffer *bytes, struct error *err);
 
+/*
+ * Writes all of the bytes, and waits for the reader as long as no signal (interrupt.h) comes. Here
+ * a reader that has gone is an ERROR_OUTPUT like others. name: for messages.
+ */
+int outlet_send(const struct outlet *outlet, const void *data, size_t len, const char *name,
+	struct error *err);
+
 void outlet_close(struct outlet *outlet);
 
 #endif

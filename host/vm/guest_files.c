@@ -9,7 +9,7 @@
 
 #include "support/memory.h"
 
-#define KERNEL "vmlinuz"
+#define KERNEL "vmlinux"
 #define INITRD "initramfs.cpio"
 #define UNPACK_INITRD "unpack.cpio"
 

@@ -5,7 +5,7 @@
 #include "support/error.h"
 
 struct guest_files {
-	char *kernel;        /* paths */
+	char *kernel;        /* paths; the kernel is no bzImage, but what one holds */
 	char *initrd;        /* for scripts */
 	char *unpack_initrd; /* for VM_JOB_UNPACK */
 };

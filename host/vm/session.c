@@ -241,11 +241,14 @@ static int take_failure(struct session *session, const uint8_t *data, size_t len
 }
 
 /* It has touched nothing yet, and another guest may be tried in its place. */
-static int take_early_failure(const uint8_t *data, size_t len, struct error *err)
+static int take_early_failure(
+	const struct session *session, const uint8_t *data, size_t len, struct error *err)
 {
 	char words[FRAME_TEXT_MAX + 1] = "";
 	int r = take_words(words, data, len, err);
-	return r < 0 ? r : error_set(err, ERROR_GUEST, EIO, "the guest did not wake up: %s", words);
+	return r < 0 ? r
+		     : error_set(err, ERROR_GUEST, EIO, "the guest did not %s up: %s",
+			       session->stage == SESSION_BOOTING ? "come" : "wake", words);
 }
 
 static int take_bye(struct session *session, const uint8_t *data, size_t len, struct error *err)
@@ -293,9 +296,9 @@ static int take_frame(
 			break;
 		return take_bye(session, data, len, err);
 	case FRAME_FAILURE:
-		if (stage == SESSION_WAKING)
-			return take_early_failure(data, len, err);
-		if (stage < SESSION_WAKING || stage == SESSION_OVER)
+		if (stage == SESSION_BOOTING || stage == SESSION_WAKING)
+			return take_early_failure(session, data, len, err);
+		if (stage == SESSION_OVER)
 			break;
 		return take_failure(session, data, len, err);
 	default:

@@ -1,14 +1,20 @@
 #include "vm/template.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "protocol.h"
 #include "support/child.h"
@@ -21,17 +27,21 @@
 #include "vm/saved_memory.h"
 
 #define CHUNK (1u << 20)
+#define MIB (UINT64_C(1) << 20)
+#define ST_BLOCK 512 /* of st_blocks, inode(7) */
 #define MAGIC_SIZE 32
 #define STATE_NAME "the saved guest's state"
+#define END_MS 2000 /* for a QEMU whose saving failed to end */
 
 /* What a state file begins with; QEMU's bytes follow. */
 struct state_header {
 	char magic[MAGIC_SIZE];
 	struct digest memory;
-	struct digest state; /* of QEMU's bytes */
+	uint64_t memory_bytes;
+	struct digest sum; /* of what is before it, and of QEMU's bytes */
 };
 
-static const char state_magic[MAGIC_SIZE] = "layervm template 2\n";
+static const char state_magic[MAGIC_SIZE] = "layervm template 3\n";
 
 static int check_disk(int fd, const char *name, struct error *err)
 {
@@ -127,14 +137,16 @@ int template_key(const struct vm_options *options, struct digest *key, struct er
 
 /* -- digests ---------------------------------------------------------------------------------- */
 
-static int hash_state(int fd, struct digest *digest, struct error *err)
+static int hash_state(
+	int fd, const struct state_header *header, struct digest *digest, struct error *err)
 {
 	cleanup_free uint8_t *buffer = xmalloc(CHUNK);
 	cleanup_hasher struct hasher *hasher = hasher_new();
-	uint64_t at = sizeof(struct state_header);
+	uint64_t at = sizeof(*header);
 	struct stat st;
 	if (fstat(fd, &st) < 0)
 		return error_set_errno(err, ERROR_INPUT, STATE_NAME ": cannot be looked at");
+	hasher_add(hasher, header, offsetof(struct state_header, sum));
 	while (at < (uint64_t)st.st_size) {
 		uint64_t left = (uint64_t)st.st_size - at;
 		size_t n = left < CHUNK ? (size_t)left : CHUNK;
@@ -195,18 +207,23 @@ static int receive(
 	return 0;
 }
 
+/* Its HELLO, or why there is none. */
 static int await_hello(const struct machine *machine, int64_t deadline, struct error *err)
 {
 	uint8_t head[FRAME_HEADER_SIZE];
-	char words[FRAME_TEXT_MAX];
+	char words[FRAME_TEXT_MAX + 1] = "";
 	int r = receive(machine, head, sizeof(head), deadline, err);
 	if (r < 0)
 		return r;
 	struct frame_header header = frame_header_get(head);
-	if (!frame_header_valid(&header) || header.type != FRAME_HELLO ||
-		header.length > sizeof(words))
+	if (!frame_header_valid(&header) || header.length > FRAME_TEXT_MAX ||
+		(header.type != FRAME_HELLO && header.type != FRAME_FAILURE))
 		return no_guest(err);
-	return receive(machine, words, header.length, deadline, err);
+	r = receive(machine, words, header.length, deadline, err);
+	if (r < 0 || header.type == FRAME_HELLO)
+		return r;
+	return error_set(
+		err, ERROR_GUEST, EIO, "the guest that was to be saved did not come up: %s", words);
 }
 
 /* QEMU is to be ready in the time that a guest has to come up. */
@@ -239,23 +256,77 @@ static int save(struct machine *machine, int state, struct error *err)
 	return r;
 }
 
-int template_make(const struct vm_options *options, int memory, int state, struct error *err)
+/*
+ * Whether QEMU's end was that of a program that writes to a mapped file for which there is no room.
+ * One that has closed its channels is about to end, and one that has not is asked to.
+ */
+static bool ended_for_room(struct child *qemu)
+{
+	struct pollfd end = {.fd = qemu->pidfd, .events = POLLIN};
+	struct error ignored;
+	int status;
+	child_terminate(qemu);
+	if (poll(&end, 1, END_MS) <= 0 || child_wait(qemu, &status, &ignored) < 0)
+		return false;
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS;
+}
+
+static bool is_full(int fd)
+{
+	struct statvfs fs;
+	return fstatvfs(fd, &fs) == 0 && fs.f_blocks != 0 &&
+	       (uint64_t)fs.f_bavail * fs.f_frsize < MIB;
+}
+
+/* Bytes that a file takes; 0 where it does not say. */
+static uint64_t bytes_taken(int fd)
+{
+	struct stat st;
+	return fstat(fd, &st) == 0 ? (uint64_t)st.st_blocks * ST_BLOCK : 0;
+}
+
+/* Leaves nothing in the files, and says so where there was no room for it. */
+static int fail_to_save(struct machine *machine, int memory, int state, int r, struct error *err)
+{
+	bool had_qemu = machine->qemu.pid >= 0 && err->kind != ERROR_INTERRUPTED;
+	bool full = had_qemu && (ended_for_room(&machine->qemu) || is_full(memory));
+	uint64_t taken = bytes_taken(memory);
+	child_kill(&machine->qemu);
+	/* A file that QEMU was confined to may outlive it and all its descriptors for a while. */
+	(void)!ftruncate(memory, 0);
+	(void)!ftruncate(state, 0);
+	if (!full)
+		return r;
+	return error_set(err, ERROR_OUTPUT, ENOSPC,
+		SAVED_MEMORY_NAME ": its file system is full, after %llu MiB of it",
+		(unsigned long long)(taken / MIB));
+}
+
+/* Digests of the files, which are complete, into the header. */
+static int finish(int memory, int state, struct error *err)
 {
 	struct state_header header = {0};
-	cleanup_machine struct machine *machine = machine_new();
 	memcpy(header.magic, state_magic, sizeof(state_magic));
+	int r = saved_memory_trim(memory, err);
+	if (r == 0)
+		r = saved_memory_digest(memory, &header.memory, err);
+	header.memory_bytes = htole64(bytes_taken(memory));
+	if (r == 0)
+		r = hash_state(state, &header, &header.sum, err);
+	return r < 0 ? r : file_write_at(state, &header, sizeof(header), 0, STATE_NAME, err);
+}
+
+int template_make(const struct vm_options *options, int memory, int state, struct error *err)
+{
+	cleanup_machine struct machine *machine = machine_new();
 	if (ftruncate(memory, (off_t)options->memory_mib << 20) < 0)
 		return error_set_errno(err, ERROR_OUTPUT, SAVED_MEMORY_NAME ": cannot be made");
 	int r = machine_start(machine, options, options->accel, QEMU_SAVE, memory, err);
 	if (r == 0)
 		r = save(machine, state, err);
 	if (r == 0)
-		r = saved_memory_trim(memory, err);
-	if (r == 0)
-		r = saved_memory_digest(memory, &header.memory, err);
-	if (r == 0)
-		r = hash_state(state, &header.state, err);
-	return r < 0 ? r : file_write_at(state, &header, sizeof(header), 0, STATE_NAME, err);
+		r = finish(memory, state, err);
+	return r < 0 ? fail_to_save(machine, memory, state, r, err) : 0;
 }
 
 /* -- restoring -------------------------------------------------------------------------------- */
@@ -269,12 +340,13 @@ int template_read(int state, enum vm_accel accel, struct vm_template *template, 
 		return r;
 	if (memcmp(header.magic, state_magic, sizeof(state_magic)) != 0)
 		return error_set(err, ERROR_INPUT, EINVAL, STATE_NAME ": is something else");
-	r = hash_state(state, &found, err);
+	r = hash_state(state, &header, &found, err);
 	if (r == 0)
-		r = digest_expect(&header.state, &found, STATE_NAME, "digest", err);
+		r = digest_expect(&header.sum, &found, STATE_NAME, "digest", err);
 	if (r == 0)
 		*template = (struct vm_template){.accel = accel,
 			.memory = header.memory,
+			.memory_bytes = le64toh(header.memory_bytes),
 			.memory_fd = -1,
 			.state_fd = state};
 	return r;

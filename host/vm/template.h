@@ -34,16 +34,17 @@ int template_key(const struct vm_options *options, struct digest *key, struct er
 /*
  * Boots a guest and saves it to two empty files, open for reading and writing; state begins with
  * the digests of both. options: as for template_key; of disks and network only which there are
- * counts, and nothing of theirs is opened. Fails with ERROR_QEMU or ERROR_GUEST where
- * that does not work here, and when interrupted.
+ * counts, and nothing of theirs is opened. Fails with ERROR_QEMU or ERROR_GUEST where that does not
+ * work here, with an ERROR_OUTPUT, ENOSPC, where the files' file system is full, and when
+ * interrupted; the files are empty then.
  */
 int template_make(const struct vm_options *options, int memory, int state, struct error *err);
 
 /*
  * Reads what a template's state says, and checks the state: the digest of the memory that belongs
- * to it is in *template then, whose memory_fd is the caller's to set. state stays the caller's.
- * Fails with ERROR_INPUT where it is not as template_make left it; whether the memory is, the run
- * itself finds out, beside QEMU's start.
+ * to it, and what that takes, is in *template then, whose memory_fd is the caller's to set. state
+ * stays the caller's. Fails with ERROR_INPUT where it is not as template_make left it; whether the
+ * memory is, the run itself finds out, beside QEMU's start.
  */
 int template_read(int state, enum vm_accel accel, struct vm_template *template, struct error *err);
 

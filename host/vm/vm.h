@@ -68,15 +68,16 @@ struct vm_network {
  * on from there.
  */
 struct vm_template {
-	enum vm_accel accel;  /* what it was saved with: VM_ACCEL_KVM or VM_ACCEL_TCG */
-	struct digest memory; /* of the memory, as template_make left it */
-	int memory_fd;        /* opened for reading and writing; nothing is written to it */
-	int state_fd;         /* the rest of the machine */
+	enum vm_accel accel;   /* what it was saved with: VM_ACCEL_KVM or VM_ACCEL_TCG */
+	struct digest memory;  /* of the memory, as template_make left it */
+	uint64_t memory_bytes; /* that the memory took on its file system */
+	int memory_fd;         /* opened for reading and writing; nothing is written to it */
+	int state_fd;          /* the rest of the machine */
 };
 
 struct vm_options {
 	const char *qemu;   /* the program, found on PATH where it has no '/' */
-	const char *kernel; /* path of the bzImage */
+	const char *kernel; /* path of an ELF file with a PVH entry */
 	const char *initrd; /* path of the initramfs */
 	enum vm_accel accel;
 	unsigned memory_mib;

@@ -44,6 +44,7 @@ entry() {
   find "$work/cache/$1" -type f -print -quit
 }
 
+expect_command=(cache)
 part "an empty cache"
 cache ls --format json
 is "$(jq -c .entries "$work/shown")" '[]'
@@ -165,6 +166,36 @@ is "$(kinds)" ''
 one "$work/second.tar"
 cmp "$work/first.tar" "$work/second.tar"
 
+part "a folder's disk that was damaged while the machine was off is made anew"
+mkdir "$work/host"
+seq -f 'what the folder holds %.0f' 100000 > "$work/host/file"
+bound() {
+  build --from "$work/base.tar" -t cache:1 --memory 128 --run 'sha256sum < /mnt/file > /sum' -o "$1" \
+    --mount "type=bind,src=$work/host,dst=/mnt,ro"
+}
+bound "$work/bound.tar"
+cache verify
+told ' 0 damaged and removed, '
+not_told '^bind.*: is not verified'
+disk=$(entry bind-disk)
+# Of 64 GiB, almost all a hole, the first data that are the file's.
+python3 - "$disk" << 'PYTHON'
+import os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+at = 0
+while True:
+    at = os.lseek(fd, at, os.SEEK_DATA) // 4096 * 4096
+    if os.pread(fd, 4, at) == b"what":
+        break
+    at += 4096
+os.pwrite(fd, bytes(4096), at)
+PYTHON
+rm -rf "${LAYERVM_CACHE_DIR:?}"/{boot,step,layer}
+bound "$work/bound.2.tar"
+grep -q "^cache: a folder's disk in the cache: expected the digest .*; it is made anew" "$work/build.log"
+cmp "$work/bound.tar" "$work/bound.2.tar"
+cache prune --all
+
 part "two builds, and two that prune, at once"
 for i in 1 2; do
   (
@@ -196,21 +227,28 @@ part "the cache keeps its limits by itself, down to nothing"
 LAYERVM_CACHE_MAX_SIZE=0 one "$work/second.tar"
 cmp "$work/first.tar" "$work/second.tar"
 is "$(kinds)" ''
+is "$(grep -c '^cache: ' "$work/build.log")" 1
+grep -q '^cache: .*LAYERVM_CACHE_MAX_SIZE' "$work/build.log"
 cache warm "${warm_flags[@]}"
-used=$(($(sizes true) / 1048576))
-# Room for one saved guest, not for two: the one that was not used for long goes.
-LAYERVM_CACHE_MAX_SIZE=$((used + used / 2)) cache warm --accel "$LAYERVM_TEST_ACCEL" --memory 136
+used=$(($(sizes true) / 1048576 + 1))
+# Room for two of three that large: the one that was not used for long goes.
+mkdir -m 700 "$work/cache/other"
+head -c "${used}M" /dev/zero > "$work/cache/other/$(printf '%064d' 0)"
+touch -d '1 day ago' "$(entry warm-memory)"
+LAYERVM_CACHE_MAX_SIZE=$((2 * used + used / 2)) cache warm --accel "$LAYERVM_TEST_ACCEL" --memory 136
+rm -r "$work/cache/other"
 is "$(lv cache du --format json | jq -c '[.kinds[] | select(.kind == "warm-memory") | [.entries, .size]]')" \
   "[[1,$((136 << 20))]]"
 
-part "where nothing can be kept a build goes on, and says so"
+part "where nothing can be kept a build goes on, and says so, and nothing is warmed"
+LAYERVM_CACHE_MIN_FREE=1000T expect_fail 125 'output: nothing is added to .*LAYERVM_CACHE_MIN_FREE' \
+  warm --accel "$LAYERVM_TEST_ACCEL" --memory 136 --from "$work/base.tar"
 LAYERVM_CACHE_MIN_FREE=1000T one "$work/second.tar"
 cmp "$work/first.tar" "$work/second.tar"
 grep -q '^cache: nothing is added to .*LAYERVM_CACHE_MIN_FREE' "$work/build.log"
 is "$(kinds)" ''
 
 part "what does not fit"
-expect_command=(cache)
 expect_fail 125 'usage: what is to be done is missing'
 expect_fail 125 'usage: what is to be done: is "clean", ls, du, prune, verify or warm is wanted' clean
 expect_fail 125 'usage: "x" is one argument too many' ls x

@@ -188,6 +188,10 @@ if unshare "${unshare[@]}" mount -t tmpfs none "$work/small" 2> /dev/null; then
     lines "full-$size" 'No space left on device' 1
   done
   lines full-400k 'the base.s disk is made in the temporary folder instead' 1
+  # Here the guest's memory does not fit, and the base's disk does.
+  LAYERVM_CACHE_MAX_SIZE=1T small 40M full-guest
+  lines full-guest '^guest: boots, because .* full' 1
+  lines full-guest '^cache: ' 0
 else
   skip_part "no file system can be mounted"
 fi

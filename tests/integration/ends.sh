@@ -53,11 +53,11 @@ TMPDIR=$lv_tmp "$here/tools/run.py" --on ready=KILL -- "$LAYERVM_BINARY" build \
 [ -z "$(ls -A "$out")$(ls -A "$lv_tmp")" ] || fail "left: $(ls -A "$out" "$lv_tmp")"
 
 echo "-- the host's disk"
-# on_small SIZE TMPDIR OUT: fills 64 MiB where one of the two folders has only SIZE.
+# on_small SIZE TMPDIR OUT FLAG...: fills 64 MiB where one of the two folders has only SIZE.
 on_small() {
   mount -t tmpfs -o "size=$1" tmpfs "$work/small"
   mkdir "$work/small/folder"
-  lv_tmp=$2 out=$3 expect_fail 125 'output: .*(No space left|disk is full)' -q --from "$work/base.tar" -t end:1 \
+  lv_tmp=$2 out=$3 expect_fail 125 'output: .*(No space left|disk is full)' "${@:4}" --from "$work/base.tar" -t end:1 \
     -o "$3/end.tar" --run 'dd if=/dev/zero of=/fill bs=65536 count=1024'
   umount "$work/small"
 }
@@ -65,11 +65,13 @@ mkdir "$work/small"
 if is_root && mount -t tmpfs tmpfs "$work/small" 2> /dev/null; then
   umount "$work/small"
   trap 'umount "$work/small" 2> /dev/null; finish' EXIT
-  on_small 1m "$work/small/folder" "$out"
-  on_small 24m "$work/small/folder" "$out"
-  on_small 24m "$lv_tmp" "$work/small/folder"
-  # No room for the base already, which is written beside the guest.
-  on_small 1m "$lv_tmp" "$work/small/folder"
+  on_small 1m "$work/small/folder" "$out" -q
+  on_small 24m "$work/small/folder" "$out" -q
+  on_small 24m "$lv_tmp" "$work/small/folder" -q
+  # No room for the base already, which is written beside the guest: what comes after it is not begun.
+  on_small 1m "$lv_tmp" "$work/small/folder" --progress plain
+  grep -q 'runAsRoot' "$work/stderr" || fail "no script was run: $(cat "$work/stderr")"
+  grep -q 'what the script changed' "$work/stderr" && fail "compared: $(cat "$work/stderr")"
   trap finish EXIT
 else
   echo "   a full disk of the host: not here, mounting a small one needs root"

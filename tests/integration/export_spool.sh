@@ -1,7 +1,7 @@
 #!/bin/bash
 # What an export of large compressed layers puts into temporary files: nothing, where the layer has
 # its files in the order of the output, else what must wait for its turn. A limit on the size of
-# files is what tells.
+# files is what tells. And that such an image is known after it was verified, as smaller ones are.
 . "${0%/*}/lib.sh" || exit
 
 # write_rootfs ORDER > TAR: 18 files of 4 MiB that cannot be compressed, sorted or reversed.
@@ -48,3 +48,20 @@ limited 69 export -q "$work/image.tar" | cmp - "$work/expected.tar"
 if limited 67 export -q "$work/image.tar" 2> /dev/null | wc -c > "$work/size"; then
   fail "$(cat "$work/size") bytes, though not all can have been kept for their turn"
 fi
+
+part "the image is known once it was verified, until its file is changed"
+# An archive that was written just now is not known by its times.
+sleep 2.1
+rm -rf "$LAYERVM_CACHE_DIR/image"
+for flags in "" "" --verify; do
+  # shellcheck disable=SC2086
+  lv export -q "$work/image.tar" $flags | cmp - "$work/expected.tar"
+  [ "$(find "$LAYERVM_CACHE_DIR/image" -type f | wc -l)" = 1 ] || fail "it is not known"
+done
+touch -r "$work/image.tar" "$work/time"
+size=$(stat -c %s "$work/image.tar")
+printf x | dd of="$work/image.tar" bs=1 seek=$((size / 2)) conv=notrunc status=none
+touch -r "$work/time" "$work/image.tar"
+expect_command=(export)
+expect_fail 125 'input: .*image.tar: layer 1 of 1 .*: (expected the|is damaged)' -q "$work/image.tar" \
+  -o "$out/x.tar"

@@ -131,6 +131,60 @@ done
 one --run 'grep -c ^processor /proc/cpuinfo >&2' --cpus 3
 grep -qx 3 "$work/build.log" || fail "not 3 processors"
 
+part "one that is larger than the cache may be is used once, and not saved by every run"
+rm -rf "$work/cache"
+for max in 0 100M; do
+  for time in first second; do
+    LAYERVM_CACHE_MAX_SIZE=$max one --run "$script"
+    same_bytes
+    grep -qE '^(cache|guest): .*LAYERVM_CACHE_MAX_SIZE' "$work/build.log" || fail "$max: not told"
+    case $max.$time in
+      100M.first) saved yes && restored true ;;
+      *) saved no && restored false ;;
+    esac
+  done
+done
+# The state is kept, since it tells how large the memory is.
+[ "$(count)" = 1 ] || fail "not one state"
+one --run "$script"
+saved yes
+one --run "$script"
+saved no
+restored true
+
+part "a cache on a file system that gets full while a guest is saved"
+mkdir "$work/small"
+unshare=(-m)
+is_root || unshare=(-rm)
+# small SIZE: a build with a cache of so many bytes, whose entries are listed behind its lines.
+small() {
+  # shellcheck disable=SC2016
+  LAYERVM_CACHE_DIR=$work/small LAYERVM_CACHE_MAX_SIZE=1G TMPDIR=$lv_tmp unshare "${unshare[@]}" sh -ec '
+    mount -t tmpfs -o "mode=700,size=$0" none "$1"
+    cd "$1"
+    shift
+    "$@"
+    find . -type f -not -name ".*" >&2' "$1" "$work/small" \
+    "$LAYERVM_BINARY" build --accel "$LAYERVM_TEST_ACCEL" --from "$base" -t warm:1 --run "$script" \
+    -o "$out/x.tar" 2> "$work/build.log" || fail "$(cat "$work/build.log")"
+  same_bytes
+}
+if unshare "${unshare[@]}" mount -t tmpfs none "$work/small" 2> /dev/null; then
+  small 48M
+  grep -qE '^guest: boots, because it cannot be saved: .* its file system is full, after [34][0-9] MiB' \
+    "$work/build.log" || fail "not told: $(cat "$work/build.log")"
+  saved yes
+  ! grep -q '^\./warm-' "$work/build.log" || fail "something of it is left"
+  # It has left the room to others.
+  grep -q '^\./disk/' "$work/build.log" || fail "no disk: $(cat "$work/build.log")"
+  small 24M
+  saved no
+  grep -q '^guest: boots, because it cannot be saved: it takes 32 MiB or more' "$work/build.log" ||
+    fail "not told: $(cat "$work/build.log")"
+else
+  skip_part "no file system can be mounted"
+fi
+
 part "two first builds at once"
 rm -rf "$work/cache"
 run_beside() {

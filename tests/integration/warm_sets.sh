@@ -162,18 +162,36 @@ run --mount "$one"
 went yes true
 cmp "$out/x.tar" "$work/first.tar" || fail "other bytes"
 
-part "a disk of another size than the guest was saved with: the guest boots, with one line"
-truncate -s 8G "$work/cache/bind/"*
-run --mount "$one"
-went no false
-[ "$(grep -c "${unusable}the guest's further disk 1: its file is 8589934592 bytes long" "$work/build.log")" = 1 ] ||
-  fail "$(cat "$work/build.log")"
-cmp "$out/x.tar" "$work/first.tar" || fail "other bytes"
+# empty DISK...
+empty() {
+  truncate -s 0 "$@"
+  truncate -s 64G "$@"
+}
 
-part "a disk without a file system is found before the script runs"
-truncate -s 0 "$work/cache/bind/"*
-truncate -s 64G "$work/cache/bind/"*
+# altered COMMAND...: a build after the command was run on the disks of folders.
+altered() {
+  "$@" "$work/cache/bind-disk/"*
+  run --mount "$one"
+  went no true
+  [ "$(grep -c '^cache: .*; it is made anew$' "$work/build.log")" = 1 ] ||
+    fail "$*: $(cat "$work/build.log")"
+  cmp "$out/x.tar" "$work/first.tar" || fail "other bytes"
+}
+
+part "a folder's disk of another size, or with nothing on it: made anew, with one line"
+altered truncate -s 8G
+altered truncate -s 0
+altered empty
+
+part "a disk that a guest cannot mount is found before the script runs"
+script='cp /src/file /c/file'
+set_of_two=(--mount "$one" --mount "type=cache,id=bad,dst=/c")
+rm -rf "$work/cache/mount"
+run "${set_of_two[@]}"
+# A feature of the file system that nobody knows.
+printf '\377\377\377\377' |
+  dd of="$(find "$work/cache/mount" -type f)" bs=1 seek=$((1024 + 0x60)) conv=notrunc status=none
 rm "$out/x.tar"
 forget_steps
 expect_fail 125 'guest: cannot mount a mounted disk as ext4' \
-  "${small[@]}" --from "$base" -t sets:1 --run "$script" --mount "$one" -o "$out/x.tar"
+  "${small[@]}" --from "$base" -t sets:1 --run "$script" "${set_of_two[@]}" -o "$out/x.tar"

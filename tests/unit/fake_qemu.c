@@ -270,6 +270,9 @@ static void behave_early(const char *name)
 		fake_put_text(FRAME_HELLO, "6.1");
 		fake_take_until(FRAME_WAKE);
 		_exit(0);
+	} else if (strcmp(name, "unprepared") == 0) {
+		fake_put_text(FRAME_FAILURE, "cannot make the job's process");
+		fake_wait();
 	} else if (strcmp(name, "hang-boot") == 0) {
 		fake_wait();
 	} else if (strcmp(name, "killed") == 0) {

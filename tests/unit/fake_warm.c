@@ -79,6 +79,15 @@ static int open_memory(void)
 	return fd;
 }
 
+static void fill(int memory)
+{
+	static uint8_t bytes[1 << 20];
+	memset(bytes, 1, sizeof(bytes));
+	for (off_t i = 0; i < FAKE_WARM_LARGE_USED; i++)
+		if (pwrite(memory, bytes, sizeof(bytes), i << 20) != (ssize_t)sizeof(bytes))
+			_exit(FAKE_STRANGE);
+}
+
 static void __attribute__((noreturn)) save(const char *name)
 {
 	static const unsigned pages[] = FAKE_WARM_PAGES;
@@ -88,9 +97,26 @@ static void __attribute__((noreturn)) save(const char *name)
 		_exit(0);
 	if (strcmp(name, "save-hang") == 0)
 		fake_wait();
+	if (strcmp(name, "save-refused") == 0) {
+		fake_put_text(FRAME_FAILURE, "cannot mount\n");
+		fake_wait();
+	}
+	if (strcmp(name, "save-flood") == 0) {
+		fake_put(FRAME_FAILURE, line, FRAME_TEXT_MAX + 1);
+		fake_wait();
+	}
+	if (strcmp(name, "save-full") == 0) {
+		/* As a mapped file for which there is no room any more ends who writes to it. */
+		if (posix_fallocate(memory, 0, 8 << 20) != 0)
+			_exit(FAKE_STRANGE);
+		signal(SIGBUS, SIG_DFL); /* a sanitizer has its own way */
+		raise(SIGBUS);
+	}
 	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
 		if (pwrite(memory, &(uint8_t){(uint8_t)(i + 1)}, 1, (off_t)pages[i] * PAGE) != 1)
 			_exit(FAKE_STRANGE);
+	if (strcmp(name, "save-large") == 0)
+		fill(memory);
 	fake_put_text(FRAME_HELLO, "6.1");
 	obey("stop");
 	obey("getfd");

@@ -14,6 +14,10 @@
 		0, 3, 1024, 4095                                                                   \
 	}
 
+/* What a large guest has of memory, and how much of it is not zero, in MiB. */
+#define FAKE_WARM_LARGE_MIB 64
+#define FAKE_WARM_LARGE_USED 40
+
 /*
  * Behaves as the name says, which follows FAKE_WARM_PREFIX. The script's output is how the guest
  * came up, the first bytes of its disk, and the limit of its files' size. Does not return.

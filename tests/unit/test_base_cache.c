@@ -1,25 +1,15 @@
 /* Base disks in the cache: found as they were made, made anew where anything is wrong. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "cache_rig.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cache_rig.h"
 #include "commands/base_cache.h"
 #include "commands/base_record.h"
 #include "disk/disk.h"
@@ -309,6 +299,96 @@ static void test_full(void **state)
 	assert_in_range(failures, 3, 1000);
 }
 
+static struct base_making *start_claimed(
+	const struct scene *scene, const struct base_id *id, struct cache_claim *claim)
+{
+	struct error err;
+	struct base_making *making = NULL;
+	const struct digest key = base_key(id);
+	const struct base_slot slot = {
+		.cache = scene->cache, .id = *id, .disk = -1, .claim = claim};
+	assert_true(cache_claim_take(scene->cache, BASE_KIND_TREE, &key, claim));
+	must(base_making_start(&slot, &making, &err), &err);
+	assert_int_equal(claim->fd, -1);
+	return making;
+}
+
+/* Whether another run could make it now. */
+static bool is_free(const struct scene *scene, const struct base_id *id)
+{
+	cleanup_cache_claim struct cache_claim claim = CACHE_CLAIM_NONE;
+	const struct digest key = base_key(id);
+	return cache_claim_take(scene->cache, BASE_KIND_TREE, &key, &claim);
+}
+
+/* Has what is written to the one file without a name in the folder of trees fail. */
+static void fill_tree_file(void)
+{
+	cleanup_free char *prefix = xasprintf("%s/%s/#", folder, BASE_KIND_TREE);
+	char path[32], target[256] = "";
+	int fd = 3;
+	for (; fd < 256 && strncmp(target, prefix, strlen(prefix)) != 0; fd++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		ssize_t len = readlink(path, target, sizeof(target) - 1);
+		target[len < 0 ? 0 : len] = '\0';
+	}
+	assert_true(fd < 256);
+	cleanup_close int full = open("/dev/full", O_RDWR | O_CLOEXEC);
+	assert_int_equal(dup3(full, fd - 1, O_CLOEXEC), fd - 1);
+}
+
+/* The disk is whole and in use by then: that its tree cannot be kept is told at the end. */
+static void test_full_tree(void **state)
+{
+	(void)state;
+	cleanup_scene struct scene full = scene_open();
+	struct base_id id = id_of("full tree");
+	struct error err;
+	uint64_t size;
+	char path[256];
+	cleanup_tree struct tree *expected = make_tree(5), *tree = make_tree(5);
+	cleanup_free char *expected_text = tree_text(expected);
+	cleanup_cache_claim struct cache_claim claim = CACHE_CLAIM_NONE;
+	struct base_making *making = start_claimed(&full, &id, &claim);
+	fill_tree_file();
+	must(base_making_assemble(making, tree, &size, &err), &err);
+	assert_false(is_free(&full, &id));
+	cleanup_free char *text = tree_text(tree);
+	assert_string_equal(text, expected_text);
+	base_making_publish(making);
+	assert_true(is_free(&full, &id));
+	assert_int_equal(base_making_finish(making, &err), -ENOSPC);
+	assert_int_equal(err.kind, ERROR_OUTPUT);
+	assert_int_equal(count_files("disk", path) + count_files("tree", path), 0);
+	tree_free(steal_ptr(&tree));
+	base_making_free(making);
+}
+
+/* The cache is too small for the disk: it is good for this run, and nobody waits for it. */
+static void test_too_large(void **state)
+{
+	(void)state;
+	setenv("LAYERVM_CACHE_MAX_SIZE", "0", 1);
+	cleanup_scene struct scene scene = scene_open();
+	struct base_id id = id_of("large");
+	struct error err;
+	uint64_t size;
+	char path[256];
+	cleanup_tree struct tree *tree = make_tree(5);
+	cleanup_cache_claim struct cache_claim claim = CACHE_CLAIM_NONE;
+	struct base_making *making = start_claimed(&scene, &id, &claim);
+	must(base_making_assemble(making, tree, &size, &err), &err);
+	base_making_publish(making);
+	assert_int_equal(base_making_finish(making, &err), -EDQUOT);
+	assert_non_null(strstr(err.message, "LAYERVM_CACHE_MAX_SIZE"));
+	assert_true(is_free(&scene, &id));
+	assert_int_equal(
+		count_files("disk", path) + count_files("tree", path) + count_files("boot", path),
+		0);
+	tree_free(steal_ptr(&tree));
+	base_making_free(making);
+}
+
 /* Two makers of one base end with one entry, which is whole. */
 static void test_two_makers(void **state)
 {
@@ -508,6 +588,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_early_reader, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_abandoned, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_full, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_full_tree, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_too_large, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_two_makers, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_damage, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_record, make_folder, remove_folder),

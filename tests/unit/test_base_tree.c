@@ -122,7 +122,9 @@ static void test_wrong(void **state)
 	struct image_layer layers[LAYERS];
 	struct error err;
 	int r = merge(&bytes, &options, &found, layers, &err);
-	assert_error(&err, r, ERROR_INPUT, "layer 4 of 4: expected the diff ID sha256:");
+	assert_error(&err, r, ERROR_INPUT, "layer 4 of 4 (b.tar): expected the diff ID sha256:");
+	/* The words name the archive and the layer, once. */
+	assert_memory_equal(err.message, "/proc/self/fd/", strlen("/proc/self/fd/"));
 }
 
 int main(void)

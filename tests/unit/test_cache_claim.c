@@ -51,6 +51,9 @@ static void test_take(void **state)
 	assert_false(is_free(cache, KIND, "a"));
 	assert_true(is_free(cache, KIND, "b"));
 	assert_true(is_free(cache, "other", "a"));
+	/* Released is released, though a process that was just started has the descriptor too. */
+	cleanup_close int copy = fcntl(claim.fd, F_DUPFD_CLOEXEC, 3);
+	assert_true(copy >= 0);
 	cache_claim_release(&claim);
 	assert_true(is_free(cache, KIND, "a"));
 	cache_claim_release(&claim);
@@ -117,26 +120,35 @@ static int holder_end(const struct holder *holder)
 	return status;
 }
 
-/* Another process ends the holder once somebody waits, which the kernel's list of locks shows. */
+/*
+ * Whether somebody waits for a lock of this cache's file, which the kernel's list of locks shows
+ * (proc_locks(5)): a line of it has the file as MAJOR:MINOR:INODE, the first two in hexadecimal.
+ */
+static bool is_waited_for(void)
+{
+	cleanup_free char *path = xasprintf("%s/%s", folder, CACHE_CLAIMS_NAME);
+	struct stat st;
+	char line[256], file[32];
+	bool waits = false;
+	FILE *locks = fopen("/proc/locks", "r");
+	if (locks == NULL || stat(path, &st) < 0)
+		_exit(1);
+	snprintf(file, sizeof(file), ":%ju ", (uintmax_t)st.st_ino);
+	while (fgets(line, sizeof(line), locks) != NULL)
+		waits = waits || (strstr(line, "-> OFDLCK") != NULL && strstr(line, file) != NULL);
+	fclose(locks);
+	return waits;
+}
+
+/* Another process ends the holder once somebody waits for it. */
 static pid_t end_once_waited_for(const struct holder *holder, int signal_number)
 {
 	pid_t pid = fork();
 	if (pid != 0)
 		return pid;
 	alarm(60);
-	for (;;) {
-		char line[256];
-		bool waits = false;
-		FILE *locks = fopen("/proc/locks", "r");
-		while (locks != NULL && fgets(line, sizeof(line), locks) != NULL)
-			waits = waits || strstr(line, "-> OFDLCK") != NULL;
-		if (locks == NULL)
-			_exit(1);
-		fclose(locks);
-		if (waits)
-			break;
+	while (!is_waited_for())
 		sched_yield();
-	}
 	if (signal_number != 0)
 		_exit(kill(holder->pid, signal_number) == 0 ? 0 : 2);
 	_exit(write(holder->tell, "e", 1) == 1 ? 0 : 3);

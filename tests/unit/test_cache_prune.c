@@ -8,10 +8,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,16 +50,24 @@ static char *path_of(const char *kind, const char *name)
 	return xasprintf("%s/%s/%s", folder, kind, digest_hex(&key, hex));
 }
 
-static void publish(const struct cache *cache, const char *kind, const char *name, size_t mebibytes)
+static int try_publish(const struct cache *cache, const char *kind, const char *name,
+	size_t mebibytes, struct error *err)
 {
-	struct error err = {0};
 	struct digest key = key_of(name);
 	cleanup_free uint8_t *data = xmalloc(mebibytes * MIB);
 	cleanup_cache_entry struct cache_entry *entry = NULL;
 	memset(data, 1, mebibytes * MIB);
-	assert_int_equal(cache_start(cache, kind, &entry, &err), 0);
-	assert_int_equal(file_write(cache_entry_fd(entry), data, mebibytes * MIB, "x", &err), 0);
-	assert_int_equal(cache_publish(entry, &key, &err), 0);
+	int r = cache_start(cache, kind, &entry, err);
+	if (r == 0)
+		r = file_write(cache_entry_fd(entry), data, mebibytes * MIB, "x", err);
+	return r < 0 ? r : cache_publish(entry, &key, err);
+}
+
+static void publish(const struct cache *cache, const char *kind, const char *name, size_t mebibytes)
+{
+	struct error err = {0};
+	if (try_publish(cache, kind, name, mebibytes, &err) < 0)
+		fail_msg("%s", err.message);
 }
 
 static void set_age(const char *kind, const char *name, time_t seconds)
@@ -218,9 +228,9 @@ static void test_eviction(void **state)
 	struct digest a = key_of("a");
 	cleanup_close int fd = -1;
 	(void)state;
-	setenv("LAYERVM_CACHE_MAX_SIZE", "7", 1);
+	setenv("LAYERVM_CACHE_MAX_SIZE", "8", 1);
 	cleanup_cache struct cache *cache = open_cache();
-	assert_int_equal(cache_limits(cache)->max_size, 7 * MIB);
+	assert_int_equal(cache_limits(cache)->max_size, 8 * MIB);
 	fill(cache);
 	assert_listing(cache, "disk:a mount:b disk:c tree:d disk:e");
 	/* To be found is to be used; to be looked at is not. */
@@ -228,9 +238,9 @@ static void test_eviction(void **state)
 	close(fd);
 	struct digest c = key_of("c");
 	assert_int_equal(cache_peek(cache, "disk", &c, O_RDONLY, &fd, &err), 1);
-	publish(cache, "tree", "f", 1);
+	publish(cache, "tree", "f", 2);
 	assert_listing(cache, "mount:b tree:d disk:e disk:a tree:f");
-	/* The estimate starts from what is left: there is room for two more. */
+	/* The estimate starts from what is left: there is room for three more. */
 	publish(cache, "tree", "g", 1);
 	set_age("tree", "g", 900);
 	publish(cache, "tree", "h", 1);
@@ -257,14 +267,44 @@ static void test_published_late(void **state)
 	assert_listing(cache, "disk:a mount:b disk:c tree:d disk:e disk:late");
 }
 
-/* What is larger than the whole cache is not kept, and 0 keeps nothing. */
-static void test_eviction_all(void **state)
+/* What is larger than half of the cache gets no name, and no other entry goes for it. */
+static void test_too_large(void **state)
 {
+	static const struct {
+		const char *limit; /* MiB */
+		const char *kind;
+		size_t mebibytes;
+		bool is_kept;
+	} rows[] = {
+		{"0", "disk", 1, false},
+		{"0", "mount", 1, true},
+		{"14", "disk", 7, true},
+		{"14", "disk", 8, false},
+		{"14", "mount", 8, true},
+		{"13", "disk", 7, false},
+	};
 	(void)state;
-	setenv("LAYERVM_CACHE_MAX_SIZE", "0", 1);
-	cleanup_cache struct cache *cache = open_cache();
-	publish(cache, "disk", "a", 1);
-	assert_listing(cache, "");
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct error err = {0};
+		setenv("LAYERVM_CACHE_MAX_SIZE", "1T", 1);
+		cleanup_cache struct cache *roomy = open_cache();
+		fill(roomy);
+		setenv("LAYERVM_CACHE_MAX_SIZE", rows[i].limit, 1);
+		cleanup_cache struct cache *cache = open_cache();
+		int r = try_publish(cache, rows[i].kind, "new", rows[i].mebibytes, &err);
+		cleanup_free char *left = listing(cache);
+		assert_int_equal(r, rows[i].is_kept ? 0 : -EDQUOT);
+		assert_int_equal(strstr(left, ":new") != NULL, rows[i].is_kept);
+		bool fits = cache_would_keep(cache, rows[i].mebibytes * MIB);
+		assert_int_equal(fits || strcmp(rows[i].kind, "mount") == 0, rows[i].is_kept);
+		if (!rows[i].is_kept) {
+			assert_string_equal(left, "disk:a mount:b disk:c tree:d disk:e");
+			assert_int_equal(err.kind, ERROR_OUTPUT);
+			assert_non_null(strstr(err.message, "LAYERVM_CACHE_MAX_SIZE"));
+		}
+		const struct cache_prune_options all = {.kept_too = true};
+		assert_int_equal(cache_prune(cache, &all, &err), 0);
+	}
 }
 
 static void test_eviction_free(void **state)
@@ -285,6 +325,90 @@ static void test_eviction_free(void **state)
 	assert_listing(other, "mount:b");
 	publish(other, "mount", "c", 1);
 	assert_listing(other, "mount:b mount:c");
+	/* A mark takes no space: it is made, and used once more, and nothing goes for it. */
+	publish(cache, "disk", "e", 1);
+	struct digest key = key_of("mark");
+	assert_int_equal(cache_mark(other, "boot", &key, &err), 0);
+	assert_listing(other, "mount:b mount:c disk:e boot:mark");
+	set_age("boot", "mark", 1);
+	assert_int_equal(cache_mark(other, "boot", &key, &err), 0);
+	assert_listing(other, "mount:b mount:c disk:e boot:mark");
+}
+
+static bool write_text(const char *path, const char *text)
+{
+	cleanup_close int fd = open(path, O_WRONLY | O_CLOEXEC);
+	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+}
+
+/* Puts a file system of 16 MiB on the cache folder, in a name space that ends with the process. */
+static bool mount_small(void)
+{
+	cleanup_free char *users = xasprintf("%u %u 1", geteuid(), geteuid());
+	cleanup_free char *groups = xasprintf("%u %u 1", getegid(), getegid());
+	return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 &&
+	       write_text("/proc/self/setgroups", "deny") &&
+	       write_text("/proc/self/uid_map", users) &&
+	       write_text("/proc/self/gid_map", groups) &&
+	       mount("none", folder, "tmpfs", 0, "size=16M,mode=700") == 0;
+}
+
+/*
+ * What went is open, and so nothing is free yet: no more goes for that, not with the next entry
+ * either. What has just been made goes itself only where all of it is too much.
+ */
+static const char *fill_small(void)
+{
+	struct error err;
+	struct digest a = key_of("a");
+	cleanup_close int open_file = -1;
+	setenv("LAYERVM_CACHE_MAX_SIZE", "1T", 1);
+	setenv("LAYERVM_CACHE_MIN_FREE", "4", 1);
+	cleanup_cache struct cache *cache = open_cache();
+	if (try_publish(cache, "disk", "a", 4, &err) < 0 ||
+		try_publish(cache, "disk", "b", 4, &err) < 0)
+		return "there is no room";
+	set_age("disk", "a", 1000);
+	set_age("disk", "b", 1001);
+	if (cache_peek(cache, "disk", &a, O_RDONLY, &open_file, &err) != 1)
+		return "a is gone";
+	if (try_publish(cache, "disk", "c", 5, &err) < 0 ||
+		try_publish(cache, "disk", "d", 1, &err) < 0)
+		return "what fits is not kept";
+	cleanup_free char *left = listing(cache);
+	if (strcmp(left, "disk:b disk:c disk:d") != 0)
+		return "more has gone than was missing";
+	const struct cache_prune_options all = {0};
+	cleanup_close_fn(&open_file);
+	open_file = -1;
+	if (cache_prune(cache, &all, &err) < 0)
+		return "prune";
+	cleanup_cache struct cache *fresh = open_cache();
+	if (try_publish(fresh, "disk", "large", 13, &err) != -ENOSPC || err.kind != ERROR_OUTPUT)
+		return "nothing tells that it has gone";
+	cleanup_free char *none = listing(cache);
+	return none[0] == '\0' ? NULL : "it is there";
+}
+
+static void test_small(void **state)
+{
+	enum { GOOD, BAD, NO_MOUNT };
+	int status;
+	(void)state;
+	pid_t child = fork();
+	if (child == 0) {
+		if (!mount_small())
+			_exit(NO_MOUNT);
+		const char *fault = fill_small();
+		if (fault != NULL)
+			print_error("%s\n", fault);
+		_exit(fault == NULL ? GOOD : BAD);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == NO_MOUNT)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), GOOD);
 }
 
 /* The estimate says when to count; whatever it holds, the count is right in the end. */
@@ -368,8 +492,9 @@ int main(void)
 		TEST(test_in_use),
 		TEST(test_eviction),
 		TEST(test_published_late),
-		TEST(test_eviction_all),
+		TEST(test_too_large),
 		TEST(test_eviction_free),
+		TEST(test_small),
 		TEST(test_usage),
 		TEST(test_side_by_side),
 	};

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "commands/cache_note.h"
 #include "commands/cache_turn.h"
@@ -46,6 +48,41 @@ static void test_turn(void **state)
 	assert_true(cache_claim_take(cache, turn.kind, &turn.key, &second));
 }
 
+/* Lets no more descriptors be opened than so many from now on. */
+static void limit_descriptors(struct rlimit *before, rlim_t more)
+{
+	cleanup_close int next = dup(STDIN_FILENO);
+	assert_true(next >= 0);
+	assert_return_code(getrlimit(RLIMIT_NOFILE, before), errno);
+	const struct rlimit few = {.rlim_cur = (rlim_t)next + more, .rlim_max = before->rlim_max};
+	assert_return_code(setrlimit(RLIMIT_NOFILE, &few), errno);
+}
+
+/* Why somebody is not waited for is told. */
+static void test_turn_without_wait(void **state)
+{
+	struct error err;
+	struct rlimit before;
+	(void)state;
+	cleanup_close int said = memfd_create("report", MFD_CLOEXEC);
+	cleanup_cache struct cache *cache = open_cache();
+	cleanup_report struct report *report = report_new(REPORT_PLAIN, said);
+	cleanup_cache_claim struct cache_claim first = CACHE_CLAIM_NONE;
+	cleanup_cache_claim struct cache_claim second = CACHE_CLAIM_NONE;
+	const struct cache_turn turn = {
+		.kind = "kind", .key = digest_of("a", 1), .what = "the thing", .patience = 30};
+	assert_true(cache_claim_take(cache, turn.kind, &turn.key, &first));
+	/* For the claim itself, and none for the wait. */
+	limit_descriptors(&before, 1);
+	int r = cache_turn_take(cache, &turn, report, &second, &err);
+	assert_return_code(setrlimit(RLIMIT_NOFILE, &before), errno);
+	assert_int_equal(r, 0);
+	assert_said(said,
+		"wait      another run makes the thing; for 30 s at most\n"
+		"cache: another run makes the thing, and cannot be waited for: cannot watch a "
+		"process: Too many open files; here it is made as well\n");
+}
+
 static void test_note(void **state)
 {
 	static const struct {
@@ -82,6 +119,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_turn, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_turn_without_wait, make_folder, remove_folder),
 		cmocka_unit_test(test_note),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

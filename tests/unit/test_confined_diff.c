@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -429,6 +430,110 @@ static void signals_are_the_parents(void **state)
 		fail_msg("%s", err.message);
 }
 
+static void __attribute__((noreturn)) go_on(void)
+{
+	for (;;)
+		getpid();
+}
+
+static int close_and_go_on(const void *context, struct tree *tree, struct error *err)
+{
+	(void)context, (void)tree, (void)err;
+	for (int fd = 3; fd < 200; fd++)
+		close(fd);
+	go_on();
+}
+
+/* More bytes than an answer has, all of them zero, which means a success. */
+static int answer_and_go_on(const void *context, struct tree *tree, struct error *err)
+{
+	static const char zeros[4096];
+	struct stat st;
+	(void)context, (void)tree, (void)err;
+	for (int fd = 3; fd < 200; fd++) {
+		ssize_t n = fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)
+				    ? write(fd, zeros, sizeof(zeros))
+				    : 0;
+		if (n < 0)
+			_exit(1);
+	}
+	go_on();
+}
+
+/* A reader that was taken over has said all that it can, and is waited for no longer. */
+static void it_does_not_hold_its_parent(void **state)
+{
+	(void)state;
+	static const struct {
+		int (*settle)(const void *context, struct tree *tree, struct error *err);
+		int code;
+		const char *message;
+	} table[] = {
+		{close_and_go_on, -EIO,
+			"reading the guest's disk failed: the confined reader was ended by signal "
+			"9"},
+		{answer_and_go_on, 0, ""},
+	};
+	cleanup_rig struct rig rig;
+	rig_open(&rig, rig_tree());
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct changes changes;
+		struct error err = {0};
+		cleanup_close int overlay = rig_overlay(&rig);
+		const struct confined_diff what = {
+			.base = rig.base_fd,
+			.overlay = overlay,
+			.settle = table[i].settle,
+			.layer = -1,
+			.list = -1,
+		};
+		alarm(60);
+		int r = confined_diff(rig.tree, &what, &changes, NULL, &err);
+		alarm(0);
+		assert_int_equal(r, table[i].code);
+		assert_string_equal(err.message, table[i].message);
+	}
+}
+
+/* The byte that would make the layer too large, from a reader that does not ask. */
+static int add_byte(const void *context, struct tree *tree, struct error *err)
+{
+	(void)tree;
+	ssize_t n = write(*(const int *)context, "x", 1);
+	return error_set(err, ERROR_LIMIT, EFBIG, n < 0 ? "%m" : "it was written");
+}
+
+static void the_layer_has_a_limit(void **state)
+{
+	(void)state;
+	static const struct {
+		uint64_t size;
+		const char *message;
+	} table[] = {{LAYER_SIZE_MAX - 1, "it was written"}, {LAYER_SIZE_MAX, "File too large"}};
+	cleanup_rig struct rig rig;
+	rig_open(&rig, rig_tree());
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct changes changes;
+		struct layer_info info;
+		struct error err;
+		cleanup_close int layer = file_temporary(&err);
+		cleanup_close int overlay = rig_overlay(&rig);
+		const struct layer_options layer_options = {0};
+		const struct confined_diff what = {
+			.base = rig.base_fd,
+			.overlay = overlay,
+			.settle = add_byte,
+			.context = &layer,
+			.layer = layer,
+			.layer_options = &layer_options,
+			.list = -1,
+		};
+		assert_int_equal(lseek(layer, (off_t)table[i].size, SEEK_SET), table[i].size);
+		assert_int_equal(confined_diff(rig.tree, &what, &changes, &info, &err), -EFBIG);
+		assert_string_equal(err.message, table[i].message);
+	}
+}
+
 static int find_core_limit(const void *context, struct tree *tree, struct error *err)
 {
 	struct rlimit limit;
@@ -470,6 +575,8 @@ int main(void)
 		cmocka_unit_test(a_damaged_disk_is_refused),
 		cmocka_unit_test(nothing_else_can_be_done),
 		cmocka_unit_test(signals_are_the_parents),
+		cmocka_unit_test(it_does_not_hold_its_parent),
+		cmocka_unit_test(the_layer_has_a_limit),
 		cmocka_unit_test(no_core_is_left),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "image/deflate_block.h"
 #include "image/encode.h"
@@ -117,13 +119,13 @@ static const struct {
 	void (*read)(const struct buffer *stream, struct buffer *out, size_t expected);
 } formats[] = {{"gzip", &encode_gzip, read_gzip}, {"zstd", &encode_zstd, read_zstd}};
 
-/* Sizes at the borders of gzip's pieces, and in between. */
+/* Sizes at the borders of gzip's pieces, and in between: the largest is six jobs of zstd's. */
 static void test_threads(void **state)
 {
 	(void)state;
 	static const size_t sizes[] = {0, 1, DEFLATE_PIECE - 1, DEFLATE_PIECE, DEFLATE_PIECE + 1,
 		2 * DEFLATE_PIECE, 11 * DEFLATE_PIECE + 12345};
-	static const unsigned threads[] = {1, 2, 8};
+	static const unsigned threads[] = {1, 2, ENCODE_THREADS_MAX};
 	struct random random = {random_seed()};
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		enum kind kind = (enum kind)random_below(&random, KINDS);
@@ -181,6 +183,36 @@ static void test_pieces(void **state)
 	read.len = z.total_out;
 	inflateEnd(&z);
 	assert_same(&read, &data, "pieces");
+}
+
+/* A libzstd that was built without threads. */
+static bool lacks_threads;
+
+/* NOLINTNEXTLINE(readability-identifier-naming): stands before the library's own. */
+size_t ZSTD_CCtx_setParameter(ZSTD_CCtx *context, ZSTD_cParameter parameter, int value)
+{
+	size_t (*library)(ZSTD_CCtx *, ZSTD_cParameter, int);
+	if (lacks_threads && parameter == ZSTD_c_nbWorkers)
+		return (size_t)-ZSTD_error_parameter_unsupported;
+	*(void **)&library = dlsym(RTLD_NEXT, "ZSTD_CCtx_setParameter");
+	return library(context, parameter, value);
+}
+
+/* It would give other bytes. */
+static void test_lacks_threads(void **state)
+{
+	(void)state;
+	struct collector unused = {0};
+	const struct encode_out out = {.write = collect, .context = &unused};
+	void *stream = NULL;
+	struct error err;
+	lacks_threads = true;
+	int r = encode_zstd.open(&out, 2, &stream, &err);
+	lacks_threads = false;
+	assert_int_equal(r, -ENOTSUP);
+	assert_int_equal(err.kind, ERROR_INTERNAL);
+	assert_non_null(strstr(err.message, "refuses 2 as its number of threads: "));
+	assert_null(stream);
 }
 
 static void run_gzip(int from, int to)
@@ -256,6 +288,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_pieces),
+		cmocka_unit_test(test_lacks_threads),
 		cmocka_unit_test(test_gzip_program),
 		cmocka_unit_test(test_failures),
 	};

@@ -2,6 +2,9 @@
 #include "image_builder.h"
 
 #include <dirent.h>
+#include <endian.h>
+
+#include "image/layers.h"
 
 #define LAYERS 6
 
@@ -208,9 +211,9 @@ static void test_wrong(void **state)
 		enum { OTHER_TAR, CUT, FLIPPED } how;
 		const char *words;
 	} cases[] = {
-		{OTHER_TAR, "layer 4 of 6: expected the diff ID sha256:"},
-		{CUT, "layer 4 of 6: is damaged: it ends within its zstd data"},
-		{FLIPPED, "layer 4 of 6: "},
+		{OTHER_TAR, "layer 4 of 6 (3.tar): expected the diff ID sha256:"},
+		{CUT, "layer 4 of 6 (3.tar): is damaged: it ends within its zstd data"},
+		{FLIPPED, "layer 4 of 6 (3.tar): expected the diff ID sha256:"},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct stack stack __attribute__((cleanup(free_stack)));
@@ -237,43 +240,239 @@ static void test_wrong(void **state)
 	}
 }
 
+/* A blob as long as another one: the tar, compressed, and a frame that zstd skips. */
+static struct buffer padded_blob(const struct buffer *tar, size_t len)
+{
+	struct buffer blob = compress(tar, archive_write_add_filter_zstd);
+	assert_true(blob.len + 8 <= len);
+	/* RFC 8878, "Skippable Frames": a magic number and how many bytes follow. */
+	const uint32_t header[] = {htole32(0x184d2a50), htole32((uint32_t)(len - blob.len - 8))};
+	buffer_add(&blob, header, sizeof(header));
+	memset(buffer_reserve(&blob, len - blob.len), 0, len - blob.len);
+	blob.len = len;
+	return blob;
+}
+
+/* What the largest layer's bytes become between two readings. */
+enum change { OTHER, NOISE, CUT_OFF, FEWER, MORE, CHANGES };
+
+/* What takes the blob's place; it is as long, but for noise. */
+static struct buffer changed_blob(enum change change, const struct buffer *blob)
+{
+	cleanup_buffer struct buffer tar = {0};
+	if (change == OTHER || change == NOISE) {
+		tar = noisy_layer(LARGEST, 7);
+		return compress(&tar, change == OTHER ? archive_write_add_filter_zstd : NULL);
+	}
+	/* Tars end at a multiple of 10240. */
+	size_t len = change == MORE ? LARGEST + 10240 : LARGEST - 10240;
+	cleanup_free void *zeros = xcalloc(1, len);
+	struct archive *archive = builder_new(&tar, archive_write_set_format_ustar);
+	builder_file(archive, "file", zeros, len);
+	builder_end(archive);
+	return padded_blob(&tar, blob->len);
+}
+
 /* The archive's file is written to between two readings: the second one is not taken. */
 static void test_changed(void **state)
 {
 	(void)state;
-	for (unsigned how = 0; how < 3; how++) {
+	static const char *const words[] = {
+		[OTHER] = "layer 4 of 6 (3.tar): expected the digest sha256:",
+		[NOISE] = "layer 4 of 6 (3.tar): is not compressed any more: changed while it was",
+		[CUT_OFF] = "layer 4 of 6 (3.tar): ",
+		[FEWER] = "layer 4 of 6 (3.tar): expected the digest sha256:",
+		[MORE] = "layer 4 of 6 (3.tar): gives more bytes than the first time: changed",
+	};
+	for (enum change change = OTHER; change < CHANGES; change++) {
 		struct stack stack __attribute__((cleanup(free_stack)));
 		make_stack(&stack);
 		struct memory_file file = memory_file_new(stack.bytes.data, stack.bytes.len);
 		const struct image_options options = {.tars = IMAGE_TARS_STREAMED, .later = true};
 		cleanup_image struct image *image = NULL;
 		cleanup_buffer struct buffer found = {0};
+		cleanup_buffer struct buffer other = changed_blob(change, &stack.blobs[3]);
 		struct error err;
 		assert_int_equal(image_open(file.path, &options, &image, &err), 0);
 		cleanup_image_stream struct image_stream *stream = image_stream_new(image, 3);
 		assert_int_equal(read_stream(stream, &found, &err), 0);
 		image_stream_rewind(stream);
-		/* Another layer that is as large and as right in itself; noise; the file cut off.
-		 */
-		cleanup_buffer struct buffer other = noisy_layer(LARGEST, 7);
-		cleanup_buffer struct buffer packed =
-			compress(&other, archive_write_add_filter_zstd);
-		assert_int_equal(packed.len, stack.blobs[3].len);
 		uint64_t at = image->layers[3].blob_offset;
-		if (how == 0)
-			assert_int_equal(
-				file_write_at(file.fd, packed.data, packed.len, at, "x", &err), 0);
-		else if (how == 1)
-			assert_int_equal(
-				file_write_at(file.fd, other.data, 1000, at, "x", &err), 0);
-		else
+		if (change == CUT_OFF)
 			assert_int_equal(ftruncate(file.fd, (off_t)at + 1000), 0);
+		else
+			assert_int_equal(
+				file_write_at(file.fd, other.data, other.len, at, "x", &err), 0);
+		assert_true(change == NOISE || other.len == stack.blobs[3].len);
 		int r = read_stream(stream, &found, &err);
-		const char *const words[] = {"layer 4 of 6: expected the digest sha256:",
-			"layer 4 of 6: is not compressed any more", "layer 4 of 6: "};
-		assert_error(&err, r, ERROR_INPUT, words[how]);
+		assert_error(&err, r, ERROR_INPUT, words[change]);
 		close(file.fd);
 	}
+}
+
+/* Opens the stack's file with the digests that an earlier reading is said to have found. */
+static struct image *open_trusted(const struct stack *stack, const char *path)
+{
+	const struct image_options options = {.tars = IMAGE_TARS_STREAMED, .later = true};
+	struct image_digests digests[LAYERS];
+	struct image *image = NULL;
+	struct error err;
+	for (size_t i = 0; i < LAYERS; i++)
+		digests[i] =
+			(struct image_digests){digest_of(stack->blobs[i].data, stack->blobs[i].len),
+				digest_of(stack->tars[i].data, stack->tars[i].len)};
+	if (image_open(path, &options, &image, &err) < 0)
+		fail_msg("%s", err.message);
+	image_trust(image, digests);
+	assert_true(digest_equal(&image->layers[3].digest, &digests[3].digest));
+	assert_true(digest_equal(&image->layers[3].diff_id, &digests[3].diff_id));
+	return image;
+}
+
+/*
+ * A layer that is trusted is not hashed: bytes that change behind the file system's back, which
+ * mappings of tmpfs allow, are taken, but not more or fewer of them.
+ */
+static void test_trusted(void **state)
+{
+	(void)state;
+	static const struct {
+		enum change change;
+		const char *words; /* NULL: the bytes are taken */
+	} cases[] = {
+		{OTHER, NULL},
+		{FEWER, "layer 4 of 6 (3.tar): gives fewer bytes than the first time: changed"},
+		{MORE, "layer 4 of 6 (3.tar): gives more bytes than the first time: changed"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct stack stack __attribute__((cleanup(free_stack)));
+		make_stack(&stack);
+		struct memory_file file = memory_file_new(stack.bytes.data, stack.bytes.len);
+		uint8_t *mapping =
+			mmap(NULL, stack.bytes.len, PROT_READ | PROT_WRITE, MAP_SHARED, file.fd, 0);
+		assert_true(mapping != MAP_FAILED);
+		/* The first write to a page changes the file's time, later ones do not. */
+		memcpy(mapping, stack.bytes.data, stack.bytes.len);
+		cleanup_image struct image *image = open_trusted(&stack, file.path);
+		cleanup_image_stream struct image_stream *stream = image_stream_new(image, 3);
+		cleanup_buffer struct buffer other = changed_blob(cases[i].change, &stack.blobs[3]);
+		cleanup_buffer struct buffer found = {0};
+		struct error err;
+		if (read_stream(stream, &found, &err) < 0)
+			fail_msg("%s", err.message);
+		assert_int_equal(found.len, stack.tars[3].len);
+		assert_memory_equal(found.data, stack.tars[3].data, found.len);
+		image_stream_settle(stream, &image->layers[3]);
+		assert_int_equal(image->layers[3].tar_size, found.len);
+		image_stream_rewind(stream);
+		memcpy(mapping + image->layers[3].blob_offset, other.data, other.len);
+		int r = read_stream(stream, &found, &err);
+		if (cases[i].words != NULL) {
+			assert_error(&err, r, ERROR_INPUT, cases[i].words);
+		} else if (r < 0) {
+			fail_msg("%s", err.message);
+		} else {
+			assert_int_equal(found.len, stack.tars[3].len);
+			assert_memory_not_equal(found.data, stack.tars[3].data, found.len);
+		}
+		munmap(mapping, stack.bytes.len);
+		close(file.fd);
+	}
+}
+
+/* Its file's inode, size and times are what it is known by: the end is not given with others. */
+static void test_trusted_changed(void **state)
+{
+	(void)state;
+	for (unsigned readings = 0; readings < 3; readings++) {
+		struct stack stack __attribute__((cleanup(free_stack)));
+		make_stack(&stack);
+		struct memory_file file = memory_file_new(stack.bytes.data, stack.bytes.len);
+		const struct timespec old[] = {{.tv_sec = 1}, {.tv_sec = 1}};
+		cleanup_image struct image *image = open_trusted(&stack, file.path);
+		cleanup_image_stream struct image_stream *stream = image_stream_new(image, 3);
+		cleanup_buffer struct buffer found = {0};
+		struct error err;
+		for (unsigned i = 0; i < readings; i++) {
+			assert_int_equal(read_stream(stream, &found, &err), 0);
+			image_stream_rewind(stream);
+		}
+		assert_int_equal(futimens(file.fd, old), 0);
+		int r = read_stream(stream, &found, &err);
+		assert_error(&err, r, ERROR_INPUT,
+			"layer 4 of 6 (3.tar): its file has another inode, size or time than "
+			"before: changed while it was read");
+		close(file.fd);
+	}
+}
+
+/* All that is inflated of an image counts for one limit, each layer's tar once. */
+static void test_budget(void **state)
+{
+	(void)state;
+	struct stack stack __attribute__((cleanup(free_stack)));
+	make_stack(&stack);
+	uint64_t compressed = 0;
+	uint64_t tars = 0;
+	for (size_t rank = 0; rank < LAYERS; rank++) {
+		compressed += stack.blobs[by_size[rank]].len;
+		tars += rank < 4 ? stack.tars[by_size[rank]].len : 0;
+	}
+	for (unsigned lacks = 0; lacks < 2; lacks++) {
+		cleanup_image struct image *image =
+			open_stack(&stack, IMAGE_TARS_STREAMED, 0, true);
+		struct inflate_budget *budget = image->files->budget;
+		struct error err = {0};
+		assert_int_equal(budget->compressed, compressed);
+		assert_int_equal(budget->used, 0);
+		budget->limit = tars - lacks;
+		for (size_t rank = 0; rank < 4; rank++) {
+			cleanup_image_stream struct image_stream *stream =
+				image_stream_new(image, by_size[rank]);
+			cleanup_buffer struct buffer found = {0};
+			const uint8_t *data;
+			size_t len;
+			/* What was given up does not count, nor does another reading. */
+			for (unsigned i = 0; i < 2; i++) {
+				assert_int_equal(image_stream_next(stream, &data, &len, &err), 0);
+				image_stream_rewind(stream);
+			}
+			int r = read_stream(stream, &found, &err);
+			if (rank == 3 && lacks) {
+				assert_error(&err, r, ERROR_LIMIT, "taken for a compression bomb");
+				break;
+			}
+			if (r < 0)
+				fail_msg("%s", err.message);
+			image_stream_rewind(stream);
+			assert_int_equal(read_stream(stream, &found, &err), 0);
+		}
+		assert_int_equal(budget->used, tars - (lacks ? stack.tars[by_size[3]].len : 0));
+	}
+}
+
+/* What is compressed within a compressed archive goes on with what that has left. */
+static void test_inner_budget(void **state)
+{
+	(void)state;
+	struct stack stack __attribute__((cleanup(free_stack)));
+	make_stack(&stack);
+	cleanup_buffer struct buffer outer = compress(&stack.bytes, archive_write_add_filter_gzip);
+	const struct image_options options = {.tars = IMAGE_TARS_STREAMED, .later = true};
+	cleanup_image struct image *image = NULL;
+	struct error err;
+	assert_int_equal(open_bytes(&outer, &options, &image, &err), 0);
+	struct inflate_budget *budget = image->files->budget;
+	assert_int_equal(budget->compressed, outer.len);
+	assert_int_equal(budget->used, stack.bytes.len);
+	cleanup_image_stream struct image_stream *stream = image_stream_new(image, 3);
+	cleanup_buffer struct buffer found = {0};
+	assert_int_equal(read_stream(stream, &found, &err), 0);
+	assert_int_equal(budget->used, stack.bytes.len + stack.tars[3].len);
+	/* It is there as long as the stream, and counts on. */
+	image_stream_rewind(stream);
+	image_free(steal_ptr(&image));
+	assert_int_equal(read_stream(stream, &found, &err), 0);
 }
 
 /* Nothing is written where only the digests are wanted; xz goes on as its tar and needs it. */
@@ -314,6 +513,10 @@ int main(void)
 		cmocka_unit_test(test_streams),
 		cmocka_unit_test(test_wrong),
 		cmocka_unit_test(test_changed),
+		cmocka_unit_test(test_trusted),
+		cmocka_unit_test(test_trusted_changed),
+		cmocka_unit_test(test_budget),
+		cmocka_unit_test(test_inner_budget),
 		cmocka_unit_test(test_dropped),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

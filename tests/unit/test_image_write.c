@@ -333,7 +333,22 @@ static void test_begun(void **state)
 	free_new_layer(&made);
 }
 
-/* What fails in the thread is told in the end: the disk is full, or a layer of the base ends early.
+/* Asks until the thread has failed, for some seconds. */
+static int check_often(struct image_writer *writer, struct error *err)
+{
+	const struct timespec moment = {.tv_nsec = 1000000};
+	for (int i = 0; i < 20000; i++) {
+		int r = image_writer_check(writer, err);
+		if (r < 0)
+			return r;
+		nanosleep(&moment, NULL);
+	}
+	return 0;
+}
+
+/*
+ * What fails in the thread is told to who asks, or in the end: the disk is full, or a layer of the
+ * base ends early.
  */
 static void test_begun_and_failed(void **state)
 {
@@ -349,17 +364,19 @@ static void test_begun_and_failed(void **state)
 	};
 	cleanup_image struct image *base = open_base();
 	struct image_write_options options = {.tags = tags, .architecture = "amd64"};
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
 		cleanup_image_writer struct image_writer *writer = NULL;
 		cleanup_report struct report *report = report_new(REPORT_QUIET, -1);
-		cleanup_close int fd = open(cases[i].output, O_WRONLY | O_CLOEXEC);
+		cleanup_close int fd = open(cases[i / 2].output, O_WRONLY | O_CLOEXEC);
 		struct image_written written;
 		struct error err;
-		base->layers[2].blob_size += cases[i].missing;
+		base->layers[2].blob_size += i % 2 == 0 ? cases[i / 2].missing : 0;
 		assert_int_equal(image_writer_new(fd, IMAGE_PLAIN, &writer, &err), 0);
+		assert_int_equal(image_writer_check(writer, &err), 0);
 		image_writer_start(writer, base, report);
-		int r = image_writer_finish(writer, base, &options, &written, &err);
-		assert_error(&err, r, cases[i].kind, cases[i].message);
+		int r = i % 2 == 0 ? check_often(writer, &err)
+				   : image_writer_finish(writer, base, &options, &written, &err);
+		assert_error(&err, r, cases[i / 2].kind, cases[i / 2].message);
 	}
 }
 

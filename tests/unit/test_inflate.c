@@ -55,6 +55,68 @@ static void test_inflate(void **state)
 	close(from.fd);
 }
 
+/* Inflated bytes as a sink takes them. */
+struct collector {
+	struct inflate_sink base;
+	struct buffer bytes;
+};
+
+static void *collector_buffer(struct inflate_sink *sink)
+{
+	return buffer_reserve(&((struct collector *)sink)->bytes, DRAIN_CHUNK);
+}
+
+static void collector_push(struct inflate_sink *sink, size_t len)
+{
+	((struct collector *)sink)->bytes.len += len;
+}
+
+/* A job that is known is inflated as ever, without a digest; without a budget there is no limit. */
+static void test_known(void **state)
+{
+	(void)state;
+	static const struct digest none;
+	static const struct {
+		int (*filter)(struct archive *);
+		const struct decode_format *format;
+	} cases[] = {
+		{archive_write_add_filter_gzip, &decode_gzip},
+		{archive_write_add_filter_zstd, &decode_zstd},
+	};
+	cleanup_buffer struct buffer bytes = {0};
+	unsigned seed = 1;
+	size_t len = (size_t)2 << 20;
+	uint8_t *data = buffer_reserve(&bytes, len);
+	for (size_t i = 0; i < len; i++)
+		data[i] = (uint8_t)rand_r(&seed);
+	bytes.len = len;
+	for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+		cleanup_buffer struct buffer packed = compress(&bytes, cases[i / 2].filter);
+		struct memory_file from = memory_file_new(packed.data, packed.len);
+		struct collector collector = {
+			.base = {.buffer = collector_buffer, .push = collector_push}};
+		struct digest digest = digest_of(packed.data, packed.len);
+		struct inflate_job job = {.from = from.fd,
+			.size = packed.len,
+			.format = cases[i / 2].format,
+			.name = "bytes",
+			.is_known = i % 2 == 1};
+		struct error err;
+		if (inflate_into(&job, &collector.base, &err) < 0)
+			fail_msg("%s", err.message);
+		assert_true(digest_equal(&job.digest, job.is_known ? &none : &digest));
+		assert_int_equal(job.inflated_size, bytes.len);
+		assert_int_equal(collector.bytes.len, bytes.len);
+		assert_memory_equal(collector.bytes.data, bytes.data, bytes.len);
+		/* It is damaged all the same where it is. */
+		job.size = packed.len / 2;
+		int r = inflate_into(&job, &collector.base, &err);
+		assert_error(&err, r, ERROR_INPUT, "bytes: is damaged: it ends within its ");
+		buffer_free(&collector.bytes);
+		close(from.fd);
+	}
+}
+
 /* Two jobs on one budget: the second one spends what the first left, and the image is named. */
 static void test_budget(void **state)
 {
@@ -345,6 +407,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_inflate),
+		cmocka_unit_test(test_known),
 		cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_pieces),
 		cmocka_unit_test(test_held_back),

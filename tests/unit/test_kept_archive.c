@@ -12,8 +12,13 @@
 
 /* Folders of the archives, which are written once and waited for once until they are settled. */
 static char archives[] = "/tmp/layervm-archives-XXXXXX";
-enum which { GZIP, OTHER, PLAIN, WHICH_COUNT };
+enum which { GZIP, OTHER, LARGE, PLAIN, WHICH_COUNT };
 static char paths[WHICH_COUNT][64];
+
+/* What the file of each image holds; of LARGE more than half a MiB, which is less when packed. */
+static char large[(1 << 19) + 1];
+static const char *const texts[WHICH_COUNT] = {
+	[GZIP] = "text", [OTHER] = "other", [LARGE] = large, [PLAIN] = "text"};
 
 static void must(int r, const struct error *err)
 {
@@ -56,9 +61,10 @@ static int make_archives(void **state)
 	(void)state;
 	if (mkdtemp(archives) == NULL)
 		return -1;
+	memset(large, 'x', sizeof(large) - 1);
 	for (size_t i = 0; i < WHICH_COUNT; i++) {
 		snprintf(paths[i], sizeof(paths[i]), "%s/%zu", archives, i);
-		write_archive(paths[i], i == OTHER ? "other" : "text", i != PLAIN);
+		write_archive(paths[i], texts[i], i != PLAIN);
 	}
 	for (;;) {
 		struct error err;
@@ -147,8 +153,7 @@ static struct opening open_archive(const char *path, const char *text, enum base
 
 static void expect(enum which which, enum base_check check, unsigned inflated, const char *said)
 {
-	cleanup_opening struct opening opening =
-		open_archive(paths[which], which == OTHER ? "other" : "text", check);
+	cleanup_opening struct opening opening = open_archive(paths[which], texts[which], check);
 	assert_int_equal(opening.inflated, inflated);
 	if (said == NULL)
 		assert_string_equal(opening.said, "");
@@ -225,9 +230,37 @@ static void test_too_large(void **state)
 {
 	char entry[256];
 	(void)state;
+	setenv("LAYERVM_CACHE_MAX_SIZE", "1", 1);
+	expect(LARGE, BASE_CHECK_IDENTITY, 1, NULL);
+	assert_int_equal(entries(KEPT_ARCHIVE_KIND, entry), 0);
+	expect(GZIP, BASE_CHECK_IDENTITY, 1, NULL);
+	assert_int_equal(entries(KEPT_ARCHIVE_KIND, entry), 1);
+
+	/* Where the archive itself is, nothing is written to the cache's file system. */
+	assert_int_equal(remove_folder(NULL), 0);
+	assert_int_equal(make_folder(NULL), 0);
 	setenv("LAYERVM_CACHE_MAX_SIZE", "0", 1);
 	expect(GZIP, BASE_CHECK_IDENTITY, 1, NULL);
-	assert_int_equal(entries(KEPT_ARCHIVE_KIND, entry), 0);
+	cleanup_free char *kind = xasprintf("%s/%s", folder, KEPT_ARCHIVE_KIND);
+	assert_int_equal(access(kind, F_OK), -1);
+}
+
+/* Who does not believe what another run inflates does not wait for it. */
+static void test_turns(void **state)
+{
+	struct digest key;
+	char path[256];
+	(void)state;
+	expect(GZIP, BASE_CHECK_IDENTITY, 1, NULL);
+	assert_int_equal(entries(KEPT_ARCHIVE_KIND, path), 1);
+	cleanup_free char *name = xasprintf("sha256:%s", strrchr(path, '/') + 1);
+	assert_true(digest_parse(&key, name));
+	cleanup_cache struct cache *cache = open_cache();
+	cleanup_cache_claim struct cache_claim claim = CACHE_CLAIM_NONE;
+	assert_true(cache_claim_take(cache, KEPT_ARCHIVE_KIND, &key, &claim));
+	expect(GZIP, BASE_CHECK_BYTES, 1, NULL);
+	assert_int_equal(entries(KEPT_ARCHIVE_KIND, path), 1);
+	expect(GZIP, BASE_CHECK_IDENTITY, 0, NULL);
 }
 
 static void replace_by_copy(const char *path)
@@ -316,10 +349,10 @@ struct full_keep {
 	unsigned failures;
 };
 
-static int find_nothing(struct image_keep *keep, const struct digest *file, int *fd, uint64_t *size,
-	struct error *err)
+static int find_nothing(struct image_keep *keep, const struct digest *file, uint64_t compressed,
+	int *fd, uint64_t *size, struct error *err)
 {
-	(void)keep, (void)file, (void)fd, (void)size, (void)err;
+	(void)keep, (void)file, (void)compressed, (void)fd, (void)size, (void)err;
 	return 0;
 }
 
@@ -362,6 +395,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_kept, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_fresh, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_too_large, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_turns, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_damage, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_check, make_folder, remove_folder),
 		cmocka_unit_test(test_full),

@@ -10,7 +10,7 @@
 static char folder[] = "/tmp/layervm-known-XXXXXX";
 
 /* Archives that are made once, and waited for once until they are old enough. */
-enum which { PLAIN, SAME_CONFIG, GZIP, WRITTEN, REPLACED, UNCHANGED, REWRITTEN, ARCHIVES };
+enum which { PLAIN, SAME_CONFIG, GZIP, XZ, WRITTEN, REPLACED, UNCHANGED, REWRITTEN, ARCHIVES };
 static char paths[ARCHIVES][64];
 
 static int remove_one(const char *name, const struct stat *st, int type, struct FTW *ftw)
@@ -29,15 +29,16 @@ static void must(int r, const struct error *err)
 
 /*
  * Two images of one layer each in one archive: "one:1" has the text "a", "two:2" the text "b" or
- * another; both have the config of "a" or, where they should, their own.
+ * another; both have the config of "a" or, where they should, their own. filter: compresses the
+ * first one's layer, or NULL.
  */
-static struct buffer two_images(const char *second, bool own_config, bool gzip)
+static struct buffer two_images(
+	const char *second, bool own_config, int (*filter)(struct archive *))
 {
 	struct buffer bytes = {0};
 	cleanup_buffer struct buffer a = make_layer("a");
 	cleanup_buffer struct buffer b = make_layer(second);
-	cleanup_buffer struct buffer stored =
-		compress(&a, gzip ? archive_write_add_filter_gzip : NULL);
+	cleanup_buffer struct buffer stored = compress(&a, filter);
 	cleanup_free char *config_a = make_config("", &a, 1);
 	cleanup_free char *config_b = make_config("", &b, 1);
 	struct archive *archive = builder_new(&bytes, archive_write_set_format_ustar);
@@ -62,13 +63,20 @@ static void write_archive(const char *path, const struct buffer *bytes)
 	must(file_write_at(fd, bytes->data, bytes->len, 0, "archive", &err), &err);
 }
 
-static struct image *open_image(const char *from, const char *name, const char *tag)
+static struct image *open_as(
+	const char *from, const char *name, const char *tag, enum image_tars tars)
 {
 	struct image *image = NULL;
 	struct error err;
-	const struct image_options options = {.later = true, .name = name, .tag = tag};
+	const struct image_options options = {
+		.later = true, .name = name, .tag = tag, .tars = tars};
 	must(image_open(from, &options, &image, &err), &err);
 	return image;
+}
+
+static struct image *open_image(const char *from, const char *name, const char *tag)
+{
+	return open_as(from, name, tag, IMAGE_TARS_KEPT);
 }
 
 static int find(const struct cache *cache, struct image *image)
@@ -96,8 +104,10 @@ static int make_folder(void **state)
 	if (mkdtemp(folder) == NULL || setenv("LAYERVM_CACHE_DIR", folder, 1) < 0)
 		return -1;
 	for (unsigned i = 0; i < ARCHIVES; i++) {
-		cleanup_buffer struct buffer bytes =
-			two_images("evil", i != SAME_CONFIG, i == GZIP);
+		cleanup_buffer struct buffer bytes = two_images("evil", i != SAME_CONFIG,
+			i == GZIP ? archive_write_add_filter_gzip
+			: i == XZ ? archive_write_add_filter_xz
+				  : NULL);
 		snprintf(paths[i], sizeof(paths[i]), "%s/archive-%u", folder, i);
 		write_archive(paths[i], &bytes);
 	}
@@ -163,12 +173,66 @@ static void test_known(void **state)
 	assert_int_equal(find(cache, linked), 1);
 }
 
+/* Reads the first layer's stream to its end, and puts what it finds into the image. */
+static void stream_layer(struct image *image)
+{
+	cleanup_image_stream struct image_stream *stream = image_stream_new(image, 0);
+	struct error err;
+	const uint8_t *data;
+	size_t len;
+	do
+		must(image_stream_next(stream, &data, &len, &err), &err);
+	while (len != 0);
+	image_stream_settle(stream, &image->layers[0]);
+}
+
+/* An image that is streamed is known as others are, by them and for them. */
+static void test_streamed(void **state)
+{
+	(void)state;
+	static const enum image_tars ways[] = {IMAGE_TARS_STREAMED, IMAGE_TARS_KEPT};
+	cleanup_cache struct cache *cache = open_cache();
+	for (unsigned i = 0; i < 4; i++) {
+		struct error err;
+		cleanup_image struct image *image = open_as(paths[GZIP], "one", "1", ways[i / 2]);
+		must(known_image_forget(cache, image, &err), &err);
+		assert_int_equal(find(cache, image), 0);
+		assert_int_equal(image->layers[0].is_streamed, i / 2 == 0);
+		if (image->layers[0].is_streamed)
+			stream_layer(image);
+		struct image_digests digests = learn(cache, image);
+		cleanup_image struct image *again = open_as(paths[GZIP], "one", "1", ways[i % 2]);
+		assert_int_equal(find(cache, again), 1);
+		assert_digests(again, &digests);
+		assert_int_equal(again->layers[0].is_streamed, i % 2 == 0);
+		assert_int_equal(again->layers[0].is_trusted, i % 2 == 0);
+		if (again->layers[0].is_streamed)
+			stream_layer(again);
+		assert_digests(again, &digests);
+	}
+}
+
+/* Layers of xz go on as their tars, and are inflated when they are loaded. */
+static void test_loaded_at_once(void **state)
+{
+	(void)state;
+	cleanup_cache struct cache *cache = open_cache();
+	cleanup_image struct image *image = open_image(paths[XZ], "one", "1");
+	assert_int_equal(find(cache, image), 0);
+	struct image_digests digests = learn(cache, image);
+	assert_true(digest_equal(&digests.digest, &digests.diff_id));
+	cleanup_image struct image *again = open_image(paths[XZ], "one", "1");
+	assert_int_equal(find(cache, again), 1);
+	assert_digests(again, &digests);
+	assert_true(image_has_tars(again));
+}
+
 /* One that was written just now could change without another time. */
 static void test_fresh(void **state)
 {
 	(void)state;
 	cleanup_cache struct cache *cache = open_cache();
-	cleanup_buffer struct buffer bytes = two_images("b", true, false);
+	cleanup_buffer struct buffer bytes = two_images("b", true, NULL);
 	char path[80];
 	snprintf(path, sizeof(path), "%s/fresh", folder);
 	write_archive(path, &bytes);
@@ -200,7 +264,7 @@ static void test_changed(void **state)
 {
 	(void)state;
 	cleanup_cache struct cache *cache = open_cache();
-	cleanup_buffer struct buffer bytes = two_images("evil", true, false);
+	cleanup_buffer struct buffer bytes = two_images("evil", true, NULL);
 	for (enum which i = WRITTEN; i <= UNCHANGED; i++) {
 		struct stat st;
 		assert_int_equal(stat(paths[i], &st), 0);
@@ -224,7 +288,7 @@ static void test_changed_while_read(void **state)
 {
 	(void)state;
 	cleanup_cache struct cache *cache = open_cache();
-	cleanup_buffer struct buffer bytes = two_images("evil", true, false);
+	cleanup_buffer struct buffer bytes = two_images("evil", true, NULL);
 	cleanup_image struct image *image = open_image(paths[REWRITTEN], "one", "1");
 	struct error err;
 	must(image_verify(image, &err), &err);
@@ -239,7 +303,7 @@ static void test_pipe(void **state)
 {
 	(void)state;
 	cleanup_cache struct cache *cache = open_cache();
-	cleanup_buffer struct buffer bytes = two_images("b", true, false);
+	cleanup_buffer struct buffer bytes = two_images("b", true, NULL);
 	int ends[2];
 	char name[32];
 	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
@@ -252,6 +316,28 @@ static void test_pipe(void **state)
 	struct digest fingerprint;
 	assert_false(image_fingerprint(image, &fingerprint));
 	learn(cache, image);
+	assert_int_equal(find(cache, image), 0);
+}
+
+/* There is nothing to be known of an image without layers. */
+static void test_no_layers(void **state)
+{
+	(void)state;
+	cleanup_cache struct cache *cache = open_cache();
+	cleanup_buffer struct buffer bytes = {0};
+	cleanup_free char *config = make_config("", NULL, 0);
+	struct archive *archive = builder_new(&bytes, archive_write_set_format_ustar);
+	builder_text(archive, "c.json", config);
+	builder_text(archive, "manifest.json",
+		"[{\"Config\":\"c.json\",\"RepoTags\":[\"one:1\"],\"Layers\":[]}]");
+	builder_end(archive);
+	char path[80];
+	snprintf(path, sizeof(path), "%s/empty", folder);
+	write_archive(path, &bytes);
+	cleanup_image struct image *image = open_image(path, "one", "1");
+	struct digest fingerprint;
+	assert_int_equal(image->layer_count, 0);
+	assert_false(image_fingerprint(image, &fingerprint));
 	assert_int_equal(find(cache, image), 0);
 }
 
@@ -285,11 +371,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_known),
+		cmocka_unit_test(test_streamed),
+		cmocka_unit_test(test_loaded_at_once),
 		cmocka_unit_test(test_fresh),
 		cmocka_unit_test(test_other_image),
 		cmocka_unit_test(test_changed),
 		cmocka_unit_test(test_changed_while_read),
 		cmocka_unit_test(test_pipe),
+		cmocka_unit_test(test_no_layers),
 		cmocka_unit_test(test_damage),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -7,6 +7,8 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "layer/layer.h"
 #include "layer/tar_header.h"
@@ -181,8 +183,126 @@ static void test_sink(void **state)
 	buffer_free(&sink.bytes);
 	assert_int_equal(layer_write_to(tree, &sink.base, &options, &info, &err), -ENOSPC);
 	assert_int_equal(err.kind, ERROR_OUTPUT);
-	assert_string_equal(err.message, "/large: the sink is full");
+	assert_string_equal(err.message, "the sink is full");
 	buffer_free(&sink.bytes);
+}
+
+/* A file of a size, of which only so many bytes can be read. */
+static void add_sparse(struct tree *tree, const char *name, uint64_t size, uint64_t there)
+{
+	struct inode *inode = tree_inode_new(tree, S_IFREG | 0640);
+	int fd = memfd_create("sparse", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(fd, (off_t)there), 0);
+	inode_set_data(
+		tree, inode, tree_own_source(tree, source_from_fd(fd, 0, "sparse")), 0, size);
+	tree_link(tree, tree_root(tree), name, strlen(name), inode);
+}
+
+/* A file that cannot be read is named, in whichever of its pieces. */
+static void test_unreadable(void **state)
+{
+	(void)state;
+	const struct layer_options options = {.keep_mtime = true};
+	cleanup_tree struct tree *tree = tree_new();
+	struct memory_sink sink = new_sink();
+	struct layer_info info;
+	struct error err;
+	add_file(tree, "a", 1000);
+	add_sparse(tree, "b", 3 << 20, 2 << 20);
+	changes_mark_all(tree);
+	assert_int_equal(layer_write_to(tree, &sink.base, &options, &info, &err), -EIO);
+	assert_string_equal(
+		err.message, "/b: sparse: ends at byte 2097152, where 262144 more were expected");
+	buffer_free(&sink.bytes);
+}
+
+/* To the byte, headers, padding and the end included: one block more is refused unread. */
+static void test_size_limit(void **state)
+{
+	(void)state;
+	const struct layer_options options = {.keep_mtime = true};
+	cleanup_buffer struct buffer headers = {0};
+	tar_header_add(&headers, &(struct tar_header){.path = "./", .type = '5'});
+	tar_header_add(
+		&headers, &(struct tar_header){.path = "f", .type = '0', .size = LAYER_SIZE_MAX});
+	uint64_t most = LAYER_SIZE_MAX - headers.len - 2 * TAR_BLOCK;
+	const struct {
+		uint64_t size;
+		enum error_kind kind;
+	} table[] = {{most - 1, ERROR_OUTPUT}, {most, ERROR_OUTPUT}, {most + 1, ERROR_LIMIT},
+		{most + TAR_BLOCK, ERROR_LIMIT}, {UINT64_MAX, ERROR_LIMIT}};
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		cleanup_tree struct tree *tree = tree_new();
+		struct memory_sink sink = new_sink();
+		struct layer_info info;
+		struct error err;
+		add_sparse(tree, "f", table[i].size, 1 << 20);
+		changes_mark_all(tree);
+		sink.most = 0;
+		assert_true(layer_write_to(tree, &sink.base, &options, &info, &err) < 0);
+		if (err.kind != table[i].kind)
+			fail_msg("%llu bytes: %s", (unsigned long long)table[i].size, err.message);
+	}
+}
+
+static int nothing_is_left(struct tree *tree, struct error *err)
+{
+	(void)tree, (void)err;
+	return 0;
+}
+
+static int something_was_wrong(struct tree *tree, struct error *err)
+{
+	(void)tree;
+	return error_set(err, ERROR_INPUT, EILSEQ, "it was changed");
+}
+
+/* Whether a tar that is cut there lacks a byte of a header or of a file, and not only padding. */
+static bool is_within_entry(const struct buffer *tar, size_t cut)
+{
+	for (size_t at = 0; tar->data[at] != '\0';) {
+		uint64_t size = strtoull((const char *)tar->data + at + 124, NULL, 8);
+		size_t next = at + TAR_BLOCK + (size + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
+		if (cut < next)
+			return cut > at && cut < at + TAR_BLOCK + size;
+		at = next;
+	}
+	return false;
+}
+
+/* What fails before the end leaves most of the tar, but never whole entries only. */
+static void test_before_end(void **state)
+{
+	(void)state;
+	static const struct {
+		unsigned files;
+		size_t size;
+	} table[] = {{1, 1 << 20}, {1, (1 << 20) - 1024}, {2000, 0}, {2000, 1}, {2000, 256},
+		{2000, 257}, {2000, 512}, {2000, 513}, {5, 261632}, {5, 261120}, {5, 262144}};
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct layer_options options = {.keep_mtime = true, .before_end = nothing_is_left};
+		cleanup_tree struct tree *tree = tree_new();
+		struct memory_sink whole = new_sink(), cut = new_sink();
+		struct layer_info info;
+		struct error err;
+		for (unsigned k = 0; k < table[i].files; k++) {
+			cleanup_free char *name = xasprintf("%u", k);
+			add_file(tree, name, table[i].size);
+		}
+		changes_mark_all(tree);
+		assert_int_equal(layer_write_to(tree, &whole.base, &options, &info, &err), 0);
+		assert_int_equal(info.size, whole.bytes.len);
+		options.before_end = something_was_wrong;
+		assert_int_equal(layer_write_to(tree, &cut.base, &options, &info, &err), -EILSEQ);
+		assert_string_equal(err.message, "it was changed");
+		assert_true(cut.bytes.len > whole.bytes.len / 4);
+		assert_memory_equal(cut.bytes.data, whole.bytes.data, cut.bytes.len);
+		if (!is_within_entry(&whole.bytes, cut.bytes.len))
+			fail_msg("%u files of %zu bytes: stops at byte %zu", table[i].files,
+				table[i].size, cut.bytes.len);
+		buffer_free(&whole.bytes);
+		buffer_free(&cut.bytes);
+	}
 }
 
 /* A symlink's mode in a tar is its writer's taste: none of it comes through. */
@@ -210,6 +330,9 @@ int main(void)
 		cmocka_unit_test(test_blocks),
 		cmocka_unit_test(test_options),
 		cmocka_unit_test(test_sink),
+		cmocka_unit_test(test_unreadable),
+		cmocka_unit_test(test_size_limit),
+		cmocka_unit_test(test_before_end),
 		cmocka_unit_test(test_symlink_mode),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

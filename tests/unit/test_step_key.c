@@ -83,7 +83,7 @@ static void make_folders(const struct rig *rig)
 	write_file(rig, "one/file", "one", 0644);
 	write_file(rig, "two/file", "two", 0644);
 	write_file(rig, "bound/file", "bound", 0644);
-	write_file(rig, "vmlinuz", "kernel", 0644);
+	write_file(rig, "vmlinux", "kernel", 0644);
 	write_file(rig, "initramfs.cpio", "init", 0644);
 	write_file(rig, "unpack.cpio", "unpack", 0644);
 	write_file(rig, "qemu", "qemu", 0755);
@@ -306,7 +306,7 @@ static void change_epoch(struct rig *rig)
 
 static void change_kernel(struct rig *rig)
 {
-	write_file(rig, "vmlinuz", "Kernel", 0644);
+	write_file(rig, "vmlinux", "Kernel", 0644);
 }
 
 static void change_initramfs(struct rig *rig)

@@ -238,7 +238,7 @@ static int make_folder(void **state)
 		return -1;
 	qemu = make_file("qemu");
 	other_qemu = make_file("other");
-	kernel = make_file("vmlinuz");
+	kernel = make_file("vmlinux");
 	initrd = make_file("initramfs.cpio");
 	return qemu != NULL && other_qemu != NULL && kernel != NULL && initrd != NULL ? 0 : -1;
 }

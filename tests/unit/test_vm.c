@@ -432,7 +432,7 @@ static void test_guest_files(void **state)
 	(void)state;
 	assert_non_null(mkdtemp(folder));
 	setenv("LAYERVM_GUEST_DIR", folder, 1);
-	make_file(folder, "vmlinuz");
+	make_file(folder, "vmlinux");
 	assert_int_equal(guest_files_find(&files, &err), -ENOENT);
 	assert_int_equal(err.kind, ERROR_INTERNAL);
 	assert_non_null(strstr(err.message, folder));
@@ -440,13 +440,13 @@ static void test_guest_files(void **state)
 	assert_int_equal(guest_files_find(&files, &err), -ENOENT);
 	make_file(folder, "unpack.cpio");
 	assert_int_equal(guest_files_find(&files, &err), 0);
-	cleanup_free char *kernel = xasprintf("%s/vmlinuz", folder);
+	cleanup_free char *kernel = xasprintf("%s/vmlinux", folder);
 	cleanup_free char *initrd = xasprintf("%s/initramfs.cpio", folder);
 	cleanup_free char *unpack_initrd = xasprintf("%s/unpack.cpio", folder);
 	assert_string_equal(files.kernel, kernel);
 	assert_string_equal(files.initrd, initrd);
 	assert_string_equal(files.unpack_initrd, unpack_initrd);
-	remove_file(folder, "vmlinuz");
+	remove_file(folder, "vmlinux");
 	remove_file(folder, "initramfs.cpio");
 	remove_file(folder, "unpack.cpio");
 	assert_return_code(rmdir(folder), errno);

@@ -345,7 +345,7 @@ static void test_session_refuses(void **state)
 	static const struct talk rows[] = {
 		{"s", ERROR_GUEST, "type 2 and length 0 while it boots"},
 		{"o", ERROR_GUEST, "type 3 and length 8 while it boots"},
-		{"f", ERROR_GUEST, "while it boots"},
+		{"f", ERROR_GUEST, "the guest did not come up: no"},
 		{"0", ERROR_GUEST, "while it boots"},
 		{"b", ERROR_GUEST, "while it boots"},
 		{"a", ERROR_GUEST, "type 9 and length 0 while it boots"},

@@ -2,8 +2,8 @@
  * Bytes on their way from one thread to another: buffers in turn, filled by the maker and handed
  * on to the taker, so that one goes on while the other waits for the disk.
  */
-#ifndef LAYERVM_IMAGE_RING_H
-#define LAYERVM_IMAGE_RING_H
+#ifndef LAYERVM_SUPPORT_RING_H
+#define LAYERVM_SUPPORT_RING_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "image/ring.h"
+#include "support/ring.h"
 
 #include <pthread.h>
 #include <stdbool.h>
