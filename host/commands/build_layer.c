@@ -167,6 +167,11 @@ static int run_job(struct guest *guest, struct tree *tree, const struct vm_job *
 		return r;
 	guest_run_publish(&guest->run);
 	start_writer(guest->writer, result->base, report);
+	/* An output that has no room already need not wait for a script to say so; after the script
+	   it must wait: what the script made is kept first. */
+	r = guest->writer != NULL ? image_writer_check(guest->writer, err) : 0;
+	if (r < 0)
+		return r;
 	result->guest_ran = true;
 	return guest_run_boot(&guest->run, job, what, &result->outcome, err);
 }
@@ -225,9 +230,6 @@ static int run_guest(const struct build_options *options, struct tree *tree, str
 	cleanup_close int list_fd = -1;
 	int r = session != NULL ? run_session(options, tree, guest, result, err)
 				: run_script(options, tree, guest, result, err);
-	/* An output that takes not even the base need not wait for the rest to say so. */
-	if (r == 0 && guest->writer != NULL)
-		r = image_writer_check(guest->writer, err);
 	if (r < 0)
 		return r;
 	if (session != NULL && session->list) {

@@ -26,7 +26,9 @@ static int spool(int fd, const char *path, uint64_t *size, struct error *err)
 	cleanup_free char *buffer = xmalloc(RANGE_CHUNK);
 	*size = 0;
 	for (;;) {
-		int r = interrupt_wait(fd, POLLIN, path, err);
+		int r = interrupt_check(err);
+		if (r == 0)
+			r = interrupt_wait(fd, POLLIN, path, err);
 		if (r < 0)
 			return r;
 		ssize_t n = read(fd, buffer, RANGE_CHUNK);

@@ -121,7 +121,7 @@ int file_read_all(int fd, size_t max, struct buffer *out, const char *name, stru
 			return r;
 		char *to = buffer_reserve(out, 65536);
 		ssize_t n = read(fd, to, 65536);
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n < 0)
 			return error_set_errno(err, ERROR_INPUT, "%s: cannot read", name);

@@ -54,14 +54,14 @@ int interrupt_wait(int fd, short events, const char *name, struct error *err)
 	for (;;) {
 		struct pollfd fds[] = {
 			{.fd = fd, .events = events}, {.fd = interrupt_pipe[0], .events = POLLIN}};
-		int r = interrupt_check(err);
-		if (r < 0)
-			return r;
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
 			return error_set_errno(
 				err, ERROR_INTERNAL, "%s: cannot be waited for", name);
 		if (fds[0].revents != 0)
-			return interrupt_check(err);
+			return 0;
+		int r = interrupt_check(err);
+		if (r < 0)
+			return r;
 	}
 }
 

@@ -14,9 +14,10 @@ int interrupt_setup(struct error *err);
 int interrupt_check(struct error *err);
 
 /*
- * Waits until fd can be read or written (events: as poll has them), has failed, or a signal came,
- * which is an ERROR_INTERRUPTED. Whoever reads or writes a pipe without this is held by its other
- * end: a signal does not end the call. name: for messages.
+ * Waits until fd can be read or written (events: as poll has them) or has failed. A signal ends
+ * the wait, as an ERROR_INTERRUPTED; where there is none, what is to be said after a signal still
+ * goes out. Whoever reads or writes a pipe without this is held by its other end: a signal does not
+ * end the call. name: for messages.
  */
 int interrupt_wait(int fd, short events, const char *name, struct error *err);
 

@@ -285,7 +285,7 @@ static uint64_t bytes_taken(int fd)
 	return fstat(fd, &st) == 0 ? (uint64_t)st.st_blocks * ST_BLOCK : 0;
 }
 
-/* Leaves nothing in the files, and says so where there was no room for it. */
+/* Leaves nothing in the files, and says so where QEMU could write no more of the memory. */
 static int fail_to_save(struct machine *machine, int memory, int state, int r, struct error *err)
 {
 	bool had_qemu = machine->qemu.pid >= 0 && err->kind != ERROR_INTERRUPTED;
@@ -298,7 +298,8 @@ static int fail_to_save(struct machine *machine, int memory, int state, int r, s
 	if (!full)
 		return r;
 	return error_set(err, ERROR_OUTPUT, ENOSPC,
-		SAVED_MEMORY_NAME ": its file system is full, after %llu MiB of it",
+		SAVED_MEMORY_NAME
+		": its file takes no more after %llu MiB, as on a full file system",
 		(unsigned long long)(taken / MIB));
 }
 

@@ -51,3 +51,11 @@ for status in "${!ends[@]}"; do
   echo "   status $status: ${ends[$status]} times"
 done
 [ $((${ends[130]:-0} + ${ends[143]:-0})) -gt $((runs / 4)) ] || fail "too many runs were over before their signal"
+
+part "how a build ended is told on standard output, too"
+status=0
+TMPDIR=$lv_tmp "$here/tools/run.py" --on begun=TERM -- "$LAYERVM_BINARY" build \
+  --accel "$LAYERVM_TEST_ACCEL" --from "$work/base.tar" -t x:1 --run 'echo begun; sleep 100' \
+  --metadata-file - -o "$out/image.tar" > "$work/metadata.json" 2> "$work/stderr" || status=$?
+[ "$status" = 143 ] || fail "status $status: $(cat "$work/stderr")"
+[ "$(jq -r .end.kind "$work/metadata.json")" = interrupted ] || fail "$(cat "$work/metadata.json")"

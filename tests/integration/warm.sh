@@ -171,7 +171,7 @@ small() {
 }
 if unshare "${unshare[@]}" mount -t tmpfs none "$work/small" 2> /dev/null; then
   small 48M
-  grep -qE '^guest: boots, because it cannot be saved: .* its file system is full, after [34][0-9] MiB' \
+  grep -qE '^guest: boots, because it cannot be saved: .* its file takes no more after [34][0-9] MiB' \
     "$work/build.log" || fail "not told: $(cat "$work/build.log")"
   saved yes
   ! grep -q '^\./warm-' "$work/build.log" || fail "something of it is left"

@@ -209,7 +209,9 @@ static void test_save_fails(void **state)
 			ERROR_GUEST},
 		{"save-flood", "the guest that was to be saved did not come up", ERROR_GUEST},
 		{"save-full",
-			"the saved guest's memory: its file system is full, after 8 MiB of it",
+			"the saved guest's memory: its file takes no more after 8 MiB, as on a "
+			"full "
+			"file system",
 			ERROR_OUTPUT},
 		{"save-fails", "QEMU could not save its state", ERROR_QEMU},
 		{"save-status", "QEMU did not end well after it saved a guest", ERROR_QEMU},

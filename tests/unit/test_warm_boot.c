@@ -221,8 +221,9 @@ static void test_cannot_be_saved(void **state)
 	static const struct {
 		const char *name, *text;
 	} rows[] = {
-		{"save-full", BOOTS "the saved guest's memory: its file system is full, after 8 "
-				    "MiB of it\n"},
+		{"save-full",
+			BOOTS "the saved guest's memory: its file takes no more after 8 MiB, as "
+			      "on a full file system\n"},
 		{"save-refused",
 			BOOTS "the guest that was to be saved did not come up: cannot mount"},
 		{"save-status", BOOTS "QEMU did not end well after it saved a guest\n"},
