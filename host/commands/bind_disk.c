@@ -131,6 +131,8 @@ static int open_disk(const struct cache *cache, const char *folder, struct repor
 	int r = make_key(folder, &key, err);
 	if (r == 0)
 		r = find_disk(cache, &key, report, fd, err);
+	if (r < 0 && err->kind == ERROR_OUTPUT)
+		r = cache_note(report, r, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	report_stage(report, "mount", "%s, as a disk", folder);

@@ -229,6 +229,8 @@ static int start(struct image_keep *keep)
 	int r = cache_start(kept->cache, KEPT_ARCHIVE_KIND, &kept->entry, &err);
 	if (r < 0) {
 		cache_note(kept->report, r, &err);
+		/* Nobody is to wait for what is not kept. */
+		cache_claim_release(&kept->claim);
 		return -1;
 	}
 	return fcntl(cache_entry_fd(kept->entry), F_DUPFD_CLOEXEC, 3);

@@ -2,6 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "commands/cache_note.h"
 #include "commands/cache_turn.h"
@@ -10,6 +13,7 @@
 #include "vm/template.h"
 
 #define MIB (UINT64_C(1) << 20)
+#define ST_BLOCK 512 /* the unit of st_blocks */
 
 /* How many are kept: for the sizes and devices of guests that are used in turn. */
 #define KEPT 8
@@ -175,6 +179,27 @@ static int make(const struct cache *cache, const struct vm_options *options, str
 	return 1;
 }
 
+/*
+ * In a file system in memory, a hole of the saved memory that a guest reads becomes a page of the
+ * file for good, though the guest has it mapped privately; where there is no room for one, QEMU is
+ * ended in the middle of the run.
+ */
+static int check_holes(const struct cache *cache, int memory, struct error *err)
+{
+	struct statfs fs;
+	struct stat st;
+	if (fstatfs(memory, &fs) < 0 || fs.f_type != TMPFS_MAGIC || fstat(memory, &st) < 0)
+		return 0;
+	uint64_t taken = (uint64_t)st.st_blocks * ST_BLOCK;
+	uint64_t holes = (uint64_t)st.st_size > taken ? (uint64_t)st.st_size - taken : 0;
+	uint64_t free_space = cache_free_space(cache_fd(cache));
+	if (free_space >= holes)
+		return 0;
+	return error_set(err, ERROR_OUTPUT, EFBIG,
+		"the cache is in memory, where a run may take %llu MiB for it, and %llu are free",
+		(unsigned long long)(holes / MIB), (unsigned long long)(free_space / MIB));
+}
+
 /* -- both ------------------------------------------------------------------------------------- */
 
 /* Returns as make does. */
@@ -209,8 +234,10 @@ int warm_boot_open(const struct cache *cache, const struct vm_options *vm_option
 	*warm = WARM_BOOT_NONE;
 	int r = open_template(cache, &options, report, warm, err);
 	if (r > 0) {
-		warm->is_open = true;
-		return 0;
+		r = check_holes(cache, warm->memory, err);
+		warm->is_open = r == 0;
+		if (r == 0)
+			return 0;
 	}
 	warm_boot_close(warm);
 	if (r == 0 || err->kind == ERROR_INTERRUPTED)
