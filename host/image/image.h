@@ -175,8 +175,8 @@ bool image_has_tars(const struct image *image);
  * image_verify: the end is not given before its digests were compared with those that the source
  * names, and, when it is read again, its size and its blob's digest with those of the first time.
  * Of a layer that is trusted nothing is hashed but where the source's file has another size or time
- * than when it was opened: then the blob, before the end. The first reading counts for what the image
- * may inflate to; another one ends where it gives more than that did.
+ * than when it was opened: then the blob, before the end. The first reading counts for what the
+ * image may inflate to; another one ends where it gives more than that did.
  */
 struct image_stream;
 
