@@ -13,9 +13,8 @@
 #include "cache/prune.h"
 #include "cache/unfinished.h"
 #include "cache/usage.h"
+#include "support/identity.h"
 #include "support/memory.h"
-
-#define ST_BLOCK 512 /* of st_blocks, inode(7) */
 
 struct cache {
 	char *path;
@@ -280,7 +279,7 @@ int cache_publish(struct cache_entry *entry, const struct digest *key, struct er
 	digest_hex(key, name);
 	if (fstat(entry->fd, &st) < 0)
 		return error_set_errno(err, ERROR_OUTPUT, "cannot look at a file of the cache");
-	uint64_t bytes = (uint64_t)st.st_blocks * ST_BLOCK;
+	uint64_t bytes = file_allocated(&st);
 	int r = check_size(entry, bytes, err);
 	if (r < 0)
 		return r;

@@ -10,9 +10,8 @@
 #include "cache/claim.h"
 #include "cache/unfinished.h"
 #include "cache/usage.h"
+#include "support/identity.h"
 #include "support/memory.h"
-
-#define ST_BLOCK 512 /* of st_blocks, inode(7) */
 
 static void cleanup_dir_fn(DIR **stream)
 {
@@ -74,7 +73,7 @@ static void add_name(struct cache_list *list, int folder, const char *kind, cons
 	}
 	snprintf(item.kind, sizeof(item.kind), "%s", kind);
 	item.size = (uint64_t)st.st_size;
-	item.allocated = (uint64_t)st.st_blocks * ST_BLOCK;
+	item.allocated = file_allocated(&st);
 	item.used = st.st_mtim;
 	list->items = array_grow(list->items, list->count, &list->capacity, sizeof(*list->items));
 	list->items[list->count++] = item;

@@ -40,11 +40,7 @@ static int read_trees(struct sides *sides, struct tree *tree, struct error *err)
 
 static int diff(const struct diff_options *options, struct error *err)
 {
-	struct error no_cache;
-	cleanup_cache struct cache *cache = NULL;
-	/* It only saves time here, and little enough that its lack is not worth a line. */
-	if (cache_open(&cache, &no_cache) < 0)
-		cache = NULL;
+	cleanup_cache struct cache *cache = tree_source_cache();
 	const struct layer_options layer_options = {.keep_mtime = true};
 	bool has_list = options->layer == NULL || strcmp(options->layer, "-") != 0;
 	cleanup_tar_output struct tar_output *output = NULL;

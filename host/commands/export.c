@@ -67,11 +67,7 @@ static int write_tar(
 
 static int export(const struct export_options *options, struct error *err)
 {
-	struct error no_cache;
-	cleanup_cache struct cache *cache = NULL;
-	/* It only saves time here, and little enough that its lack is not worth a line. */
-	if (cache_open(&cache, &no_cache) < 0)
-		cache = NULL;
+	cleanup_cache struct cache *cache = tree_source_cache();
 	const struct tree_source source = {
 		.path = options->source,
 		.image = &options->image,

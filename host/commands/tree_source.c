@@ -138,6 +138,13 @@ static int is_trusted(const struct tree_source *source, struct image *image, str
 	return cache_note(source->report, r, err);
 }
 
+struct cache *tree_source_cache(void)
+{
+	struct error ignored;
+	struct cache *cache = NULL;
+	return cache_open(&cache, &ignored) < 0 ? NULL : cache;
+}
+
 int tree_source_begin(const struct tree_source *source, struct tree *tree,
 	struct base_layers *known, struct image **to_verify, struct error *err)
 {

@@ -36,6 +36,12 @@ struct tree_source {
 };
 
 /*
+ * The user's cache, which the caller frees; NULL where there is none. It only saves time here, and
+ * little enough that its lack is not worth a line.
+ */
+struct cache *tree_source_cache(void);
+
+/*
  * Fills a tree with nothing but its root (tree_new, or emptied by tree_source_clear). The digests
  * of the image's layers may still be computed when it returns: *to_verify is the caller's to give
  * to tree_source_finish and to free then; NULL: there is nothing to verify. known: as for

@@ -9,11 +9,11 @@
 #include "commands/cache_note.h"
 #include "commands/cache_turn.h"
 #include "support/fileio.h"
+#include "support/identity.h"
 #include "support/memory.h"
 #include "vm/template.h"
 
 #define MIB (UINT64_C(1) << 20)
-#define ST_BLOCK 512 /* the unit of st_blocks */
 
 /* How many are kept: for the sizes and devices of guests that are used in turn. */
 #define KEPT 8
@@ -190,7 +190,7 @@ static int check_holes(const struct cache *cache, int memory, struct error *err)
 	struct stat st;
 	if (fstatfs(memory, &fs) < 0 || fs.f_type != TMPFS_MAGIC || fstat(memory, &st) < 0)
 		return 0;
-	uint64_t taken = (uint64_t)st.st_blocks * ST_BLOCK;
+	uint64_t taken = file_allocated(&st);
 	uint64_t holes = (uint64_t)st.st_size > taken ? (uint64_t)st.st_size - taken : 0;
 	uint64_t free_space = cache_free_space(cache_fd(cache));
 	if (free_space >= holes)

@@ -26,4 +26,10 @@ static inline struct file_identity file_identity(const struct stat *st)
 	};
 }
 
+/* Bytes that the file takes on its file system: st_blocks counts in 512 everywhere (inode(7)). */
+static inline uint64_t file_allocated(const struct stat *st)
+{
+	return (uint64_t)st->st_blocks * 512;
+}
+
 #endif

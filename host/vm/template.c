@@ -28,7 +28,6 @@
 
 #define CHUNK (1u << 20)
 #define MIB (UINT64_C(1) << 20)
-#define ST_BLOCK 512 /* of st_blocks, inode(7) */
 #define MAGIC_SIZE 32
 #define STATE_NAME "the saved guest's state"
 #define END_MS 2000 /* for a QEMU whose saving failed to end */
@@ -282,7 +281,7 @@ static bool is_full(int fd)
 static uint64_t bytes_taken(int fd)
 {
 	struct stat st;
-	return fstat(fd, &st) == 0 ? (uint64_t)st.st_blocks * ST_BLOCK : 0;
+	return fstat(fd, &st) == 0 ? file_allocated(&st) : 0;
 }
 
 /* Leaves nothing in the files, and says so where QEMU could write no more of the memory. */
