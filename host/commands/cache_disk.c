@@ -1,6 +1,5 @@
 #include "commands/cache_disk.h"
 
-#include <endian.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
@@ -14,53 +13,19 @@
 #define KIND CACHE_KEPT_KIND
 
 /*
- * Fields of the superblock at byte 1024 of an ext4 disk (the kernel's
- * Documentation/filesystems/ext4/super.rst), little-endian.
- */
-#define SUPER_OFFSET 1024
-#define SUPER_SIZE 1024
-#define AT_BLOCKS 0x04
-#define AT_LOG_BLOCK_SIZE 0x18
-#define AT_MAGIC 0x38
-#define AT_STATE 0x3a
-#define AT_LAST_ORPHAN 0xe8
-#define AT_ERROR_COUNT 0x194
-
-/*
  * What a guest makes of its disk may not be larger than what it was given, by far: its size bounds
  * what the next one writes. Inodes, and what the kernel keeps back, come on top of the room.
  */
-#define BLOCKS_MAX ((CACHE_DISK_ROOM + CACHE_DISK_ROOM / 8) / DISK_BLOCK_SIZE)
-
-#define MAGIC 0xef53
-#define STATE_CLEAN 1 /* unmounted cleanly, no errors, no orphans; cleared while it is mounted */
-
-static uint32_t get_u32(const uint8_t *super, size_t at)
-{
-	uint32_t value;
-	memcpy(&value, super + at, sizeof(value));
-	return le32toh(value);
-}
-
-static uint16_t get_u16(const uint8_t *super, size_t at)
-{
-	uint16_t value;
-	memcpy(&value, super + at, sizeof(value));
-	return le16toh(value);
-}
+#define DISK_SIZE_MAX (CACHE_DISK_ROOM + CACHE_DISK_ROOM / 8)
 
 /* Whether the last guest that had the disk let it go as it should. */
 static bool is_clean(int fd)
 {
-	uint8_t super[SUPER_SIZE];
+	struct disk_state state;
+	struct error err;
 	struct stat st;
-	if (fstat(fd, &st) < 0 ||
-		pread(fd, super, sizeof(super), SUPER_OFFSET) != (ssize_t)sizeof(super))
-		return false;
-	return get_u16(super, AT_MAGIC) == MAGIC && get_u32(super, AT_LOG_BLOCK_SIZE) == 2 &&
-	       st.st_size == (off_t)VM_DISK_SIZE && get_u32(super, AT_BLOCKS) <= BLOCKS_MAX &&
-	       get_u16(super, AT_STATE) == STATE_CLEAN && get_u32(super, AT_LAST_ORPHAN) == 0 &&
-	       get_u32(super, AT_ERROR_COUNT) == 0;
+	return fstat(fd, &st) == 0 && st.st_size == (off_t)VM_DISK_SIZE &&
+	       disk_state(fd, &state, &err) == 0 && state.is_clean && state.size <= DISK_SIZE_MAX;
 }
 
 /* An empty disk under the ID's key, unless there is one by now. */

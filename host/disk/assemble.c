@@ -1,19 +1,18 @@
 /*
  * The whole tree is known before the first byte is written. So the first walk gives every inode
  * its number and counts blocks, the disk is laid out once, and the second walk writes data and
- * inodes in the order in which they lie on the disk: nothing is searched for, moved or read back.
+ * inodes in the order in which they lie on the disk: nothing is searched for or moved.
  */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <ext2fs/ext2_fs.h>
+#include <ext2fs/ext2fs.h>
 
 #include "disk/assemble_directory.h"
-#include "disk/assemble_extents.h"
 #include "disk/assemble_file.h"
+#include "disk/assemble_fs.h"
 #include "disk/assemble_geometry.h"
-#include "disk/assemble_writer.h"
 #include "disk/assemble_xattrs.h"
 #include "disk/disk.h"
 #include "disk/overlay.h"
@@ -39,31 +38,17 @@ struct assembly {
 	uint32_t *moves;     /* with home: by inode number, the block where a file's data begins */
 	struct geometry geometry;
 	struct geometry_use use;
-	uint16_t *group_dirs; /* directories in each group of inodes */
-	uint32_t last_ino;    /* the highest number given, or written, so far */
-	struct disk_writer data;
-	struct disk_writer inodes;
-	/* Used for one inode after another. */
-	struct directory directory;
-	struct extent_map extents;
-	struct encoded_xattrs xattrs;
+	uint32_t last_ino; /* the highest number given so far */
+	uint64_t values;   /* of attributes, which get inodes behind the tree's */
+	struct assemble_fs fs;
+	struct directory directory; /* used for one after another */
 };
-
-struct on_disk_inode {
-	struct ext2_inode_large fields;
-	uint8_t xattrs[XATTRS_IN_INODE];
-};
-
-_Static_assert(sizeof(struct on_disk_inode) == GEOMETRY_INODE_SIZE, "ext4 on-disk layout");
 
 static void assembly_free(struct assembly *a)
 {
-	free(a->group_dirs);
 	free(a->moves);
-	writer_free(&a->data);
-	writer_free(&a->inodes);
+	assemble_fs_free(&a->fs);
 	directory_free(&a->directory);
-	extent_map_free(&a->extents);
 }
 #define cleanup_assembly __attribute__((cleanup(assembly_free)))
 
@@ -141,8 +126,8 @@ static int plan_content(
 	switch (inode->mode & S_IFMT) {
 	case S_IFDIR:
 		r = directory_plan(&a->directory, dentry, err);
-		*blocks =
-			a->directory.blocks + extent_tree_blocks(extent_count(a->directory.blocks));
+		*blocks = a->directory.blocks +
+			  assemble_extent_nodes(assemble_extent_count(a->directory.blocks));
 		return r;
 	case S_IFREG:
 		return file_plan(inode, blocks, err);
@@ -163,67 +148,57 @@ static int plan_content(
 static int plan_inode(struct assembly *a, const struct dentry *dentry, struct error *err)
 {
 	struct inode *inode = dentry->inode;
+	struct xattrs_plan xattrs;
 	uint64_t blocks;
 	if (!inode_is_dir(inode) && inode->nlink > LINKS_MAX)
 		return error_set(err, ERROR_LIMIT, EMLINK,
 			"is one of %u names of a file; ext4 takes %d", inode->nlink, LINKS_MAX);
 	int r = plan_content(a, dentry, &blocks, err);
 	if (r == 0)
-		r = xattrs_encode(inode->xattrs, &a->xattrs, err);
+		r = xattrs_plan(inode->xattrs, &xattrs, err);
 	if (r < 0)
 		return r;
 	clamp_mtime(inode);
 	a->last_ino = next_ino(a);
 	tree_set_number(a->tree, inode, a->last_ino);
-	a->use.data_blocks += blocks + a->xattrs.has_block;
+	a->use.data_blocks += blocks + xattrs.blocks + xattrs.value_blocks;
+	a->values += xattrs.inodes;
 	return 0;
 }
 
-/* Writes a block that begins with len bytes of data and is zeros behind them. */
-static int write_block(struct disk_writer *out, const void *data, size_t len, struct error *err)
-{
-	void *block;
-	int r = writer_room(out, DISK_BLOCK_SIZE, &block, err);
-	if (r == 0)
-		memcpy(block, data, len);
-	return r;
-}
-
-static uint32_t next_block(const struct assembly *a)
-{
-	return (uint32_t)(writer_offset(&a->data) / DISK_BLOCK_SIZE);
-}
-
 static int write_directory(struct assembly *a, const struct dentry *dentry,
-	struct ext2_inode_large *raw, struct error *err)
+	struct assemble_inode *raw, struct error *err)
 {
 	struct directory *d = &a->directory;
 	int r = directory_plan(d, dentry, err);
 	if (r < 0)
 		return r;
+	uint64_t first = assemble_fs_next(&a->fs);
 	uint64_t size = (uint64_t)d->blocks * DISK_BLOCK_SIZE;
-	raw->i_size = (uint32_t)size;
-	raw->i_size_high = (uint32_t)(size >> 32);
+	raw->fields.i_size = (uint32_t)size;
+	raw->fields.i_size_high = (uint32_t)(size >> 32);
 	if (d->indexed)
-		raw->i_flags |= EXT2_INDEX_FL;
+		raw->fields.i_flags |= EXT2_INDEX_FL;
 	/* dir_nlink: a number that does not fit is 1. */
-	raw->i_links_count = d->subdirs > LINKS_MAX - 2 ? 1 : (uint16_t)(d->subdirs + 2);
-	a->group_dirs[(dentry->inode->ino - 1) / a->geometry.inodes_per_group]++;
-	extent_map_add(&a->extents, 0, next_block(a), d->blocks);
-	r = directory_write(d, &a->data, err);
-	return r < 0 ? r : extent_map_write(&a->extents, &a->data, raw, err);
+	raw->fields.i_links_count = d->subdirs > LINKS_MAX - 2 ? 1 : (uint16_t)(d->subdirs + 2);
+	r = directory_write(d, &a->fs, err);
+	return r < 0 ? r : assemble_fs_map(&a->fs, dentry->inode->ino, first, raw, err);
 }
 
-static int write_symlink(struct assembly *a, const struct inode *inode,
-	struct ext2_inode_large *raw, struct error *err)
+static int write_symlink(struct assembly *a, const struct inode *inode, struct assemble_inode *raw,
+	struct error *err)
 {
 	if (inode->size <= FAST_SYMLINK_MAX) {
-		memcpy(raw->i_block, inode->target, (size_t)inode->size);
+		memcpy(raw->fields.i_block, inode->target, (size_t)inode->size);
 		return 0;
 	}
-	extent_map_add(&a->extents, 0, next_block(a), 1);
-	int r = write_block(&a->data, inode->target, (size_t)inode->size, err);
-	return r < 0 ? r : extent_map_write(&a->extents, &a->data, raw, err);
+	uint64_t first = assemble_fs_next(&a->fs);
+	void *block;
+	int r = writer_room(&a->fs.io.data, DISK_BLOCK_SIZE, &block, err);
+	if (r < 0)
+		return r;
+	memcpy(block, inode->target, (size_t)inode->size);
+	return assemble_fs_map(&a->fs, inode->ino, first, raw, err);
 }
 
 /* Numbers up to 255:255 are in the first word, as ext2 had it (old_encode_dev), others behind. */
@@ -236,16 +211,16 @@ static void encode_device(const struct inode *inode, struct ext2_inode_large *ra
 		raw->i_block[1] = (minor & 0xff) | major << 8 | (minor & ~0xffu) << 12;
 }
 
-static int write_file(struct assembly *a, const struct inode *inode, struct ext2_inode_large *raw,
+static int write_file(struct assembly *a, const struct inode *inode, struct assemble_inode *raw,
 	struct error *err)
 {
 	if (a->moves != NULL)
-		a->moves[inode->ino] = next_block(a);
-	return file_write_data(inode, &a->data, &a->extents, raw, err);
+		a->moves[inode->ino] = (uint32_t)assemble_fs_next(&a->fs);
+	return file_write_data(inode, &a->fs, raw, err);
 }
 
 static int write_content(struct assembly *a, const struct dentry *dentry,
-	struct ext2_inode_large *raw, struct error *err)
+	struct assemble_inode *raw, struct error *err)
 {
 	const struct inode *inode = dentry->inode;
 	switch (inode->mode & S_IFMT) {
@@ -257,7 +232,7 @@ static int write_content(struct assembly *a, const struct dentry *dentry,
 		return write_symlink(a, inode, raw, err);
 	case S_IFCHR:
 	case S_IFBLK:
-		encode_device(inode, raw);
+		encode_device(inode, &raw->fields);
 		return 0;
 	default:
 		return 0;
@@ -286,34 +261,28 @@ static void fill_fields(struct ext2_inode_large *raw, const struct inode *inode)
 static int write_inode(struct assembly *a, const struct dentry *dentry, struct error *err)
 {
 	const struct inode *inode = dentry->inode;
-	struct on_disk_inode raw = {0};
-	uint32_t first = next_block(a);
+	struct assemble_inode raw = {0};
+	struct xattrs_plan xattrs;
 	fill_fields(&raw.fields, inode);
-	int r = write_content(a, dentry, &raw.fields, err);
+	int r = write_content(a, dentry, &raw, err);
 	if (r == 0)
-		r = xattrs_encode(inode->xattrs, &a->xattrs, err);
-	if (r == 0 && a->xattrs.has_block) {
-		raw.fields.i_file_acl = next_block(a);
-		r = write_block(&a->data, a->xattrs.block, DISK_BLOCK_SIZE, err);
-	}
-	if (r < 0)
+		r = assemble_fs_put(&a->fs, inode->ino, &raw, err);
+	if (r == 0)
+		r = xattrs_plan(inode->xattrs, &xattrs, err);
+	if (r < 0 || xattrs.inodes != 0)
 		return r;
-	memcpy(raw.xattrs, a->xattrs.in_inode, sizeof(raw.xattrs));
-	/* In sectors of 512 bytes; huge_file gives them 48 bits. */
-	uint64_t sectors = (uint64_t)(next_block(a) - first) * (DISK_BLOCK_SIZE / 512);
-	raw.fields.i_blocks = (uint32_t)sectors;
-	raw.fields.osd2.linux2.l_i_blocks_hi = (uint16_t)(sectors >> 32);
+	return xattrs_write(&a->fs, inode->ino, inode->xattrs, &xattrs, err);
+}
 
-	void *slot;
-	uint32_t passed_over = inode->ino - a->last_ino - 1;
-	r = writer_room(&a->inodes, passed_over * sizeof(raw), &slot, err);
-	if (r == 0)
-		r = writer_room(&a->inodes, sizeof(raw), &slot, err);
-	if (r < 0)
+/* Once all numbers of the tree are in use: values take those behind them. */
+static int write_values(struct assembly *a, const struct dentry *dentry, struct error *err)
+{
+	const struct inode *inode = dentry->inode;
+	struct xattrs_plan xattrs;
+	int r = xattrs_plan(inode->xattrs, &xattrs, err);
+	if (r < 0 || xattrs.inodes == 0)
 		return r;
-	memcpy(slot, &raw, sizeof(raw));
-	a->last_ino = inode->ino;
-	return 0;
+	return xattrs_write(&a->fs, inode->ino, inode->xattrs, &xattrs, err);
 }
 
 static int plan(struct assembly *a, uint64_t room, struct error *err)
@@ -323,31 +292,27 @@ static int plan(struct assembly *a, uint64_t room, struct error *err)
 	if (r < 0)
 		return r;
 	a->use.inodes = a->last_ino > EXT2_ROOT_INO ? a->last_ino : GEOMETRY_FIRST_INO - 1;
+	a->use.inodes += a->values;
 	return geometry_plan(&a->geometry, &a->use, room, err);
 }
 
 static int write_all(struct assembly *a, int fd, struct error *err)
 {
-	const struct geometry *g = &a->geometry;
-	writer_init(&a->data, fd, (uint64_t)g->data * DISK_BLOCK_SIZE);
-	writer_init(&a->inodes, fd, (uint64_t)g->inode_table * DISK_BLOCK_SIZE);
-	a->group_dirs = xcalloc(g->groups, sizeof(*a->group_dirs));
 	if (a->home != NULL)
 		a->moves = xcalloc((size_t)a->last_ino + 1, sizeof(*a->moves));
-	a->last_ino = 0;
-	int r = for_each_inode(a, write_inode, err);
+	int r = assemble_fs_open(&a->fs, fd, &a->geometry, err);
 	if (r == 0)
-		r = writer_flush(&a->data, err);
-	if (r == 0)
-		r = writer_flush(&a->inodes, err);
+		r = for_each_inode(a, write_inode, err);
+	if (r == 0 && a->values != 0)
+		r = for_each_inode(a, write_values, err);
 	if (r < 0)
 		return r;
-	uint64_t written = next_block(a) - g->data;
+	uint64_t written = assemble_fs_next(&a->fs) - a->geometry.data;
 	if (written != a->use.data_blocks)
 		return error_set(err, ERROR_INTERNAL, EIO,
 			"the tree took %llu blocks of the disk instead of %llu as planned",
 			(unsigned long long)written, (unsigned long long)a->use.data_blocks);
-	return geometry_write(g, &a->use, a->group_dirs, fd, err);
+	return assemble_fs_finish(&a->fs, err);
 }
 
 /* Once all of the disk is written: before, files may be needed from where they were once more. */

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <ext2fs/ext2_fs.h>
 #include <ext2fs/ext2fs.h>
 
 #include "disk/disk.h"
@@ -154,16 +153,6 @@ static uint8_t *put_entry(
 	return at + size;
 }
 
-/* The first two entries of a directory; ".." gets dotdot_size bytes. */
-static uint8_t *put_dots(uint8_t *at, const struct directory *d, uint32_t dotdot_size)
-{
-	const struct dentry *parent = d->dentry->parent;
-	if (parent == NULL)
-		parent = d->dentry;
-	at = put_entry(at, d->dentry->inode->ino, DOTS_SIZE / 2, ".", 1, EXT2_FT_DIR);
-	return put_entry(at, parent->inode->ino, dotdot_size, "..", 2, EXT2_FT_DIR);
-}
-
 /* An entry for a name; the last of a block spans the rest of it. */
 static uint8_t *put_name(uint8_t *at, const struct dentry *name, bool last, const uint8_t *end)
 {
@@ -172,15 +161,18 @@ static uint8_t *put_name(uint8_t *at, const struct dentry *name, bool last, cons
 		at, name->inode->ino, size, name->name, name->name_len, entry_type(name->inode));
 }
 
+/* The block has "." and "..", which spans the rest of it until a name follows. */
 static void fill_linear(uint8_t *block, const struct directory *d)
 {
 	const uint8_t *end = block + DISK_BLOCK_SIZE;
 	const struct dentry *last = NULL;
+	struct ext2_dir_entry *dotdot = (struct ext2_dir_entry *)(block + DOTS_SIZE / 2);
 	for (const struct dentry *c = d->dentry->children; c != NULL; c = c->next)
 		if (c->inode != NULL)
 			last = c;
-	uint32_t dotdot_size = last == NULL ? DISK_BLOCK_SIZE - DOTS_SIZE / 2 : DOTS_SIZE / 2;
-	uint8_t *at = put_dots(block, d, dotdot_size);
+	if (last != NULL)
+		dotdot->rec_len = DOTS_SIZE / 2;
+	uint8_t *at = block + DOTS_SIZE;
 	for (const struct dentry *c = d->dentry->children; c != NULL; c = c->next)
 		if (c->inode != NULL)
 			at = put_name(at, c, c == last, end);
@@ -210,47 +202,59 @@ static void fill_index(uint8_t *at, const struct directory *d, size_t max, uint3
 	}
 }
 
+/* Behind "." and "..", which spans all of the block. */
 static void fill_root(uint8_t *block, const struct directory *d)
 {
 	/* The hash version is the signed one's: the superblock says that chars are unsigned. */
 	struct ext2_dx_root_info info = {.hash_version = EXT2_HASH_HALF_MD4,
 		.info_length = sizeof(info),
 		.indirect_levels = d->nodes != 0};
-	put_dots(block, d, DISK_BLOCK_SIZE - DOTS_SIZE / 2);
 	memcpy(block + DOTS_SIZE, &info, sizeof(info));
 	uint32_t count = d->nodes != 0 ? d->nodes : d->leaves;
 	uint32_t step = d->nodes != 0 ? (uint32_t)NODE_INDEX_MAX : 1;
 	fill_index(block + ROOT_INDEX_AT, d, ROOT_INDEX_MAX, count, 1, 0, step);
 }
 
+/* The block has one unused entry, which spans all of it. */
 static void fill_node(uint8_t *block, const struct directory *d, uint32_t node)
 {
 	uint32_t leaf = node * (uint32_t)NODE_INDEX_MAX;
 	uint32_t left = d->leaves - leaf;
 	uint32_t count = left < NODE_INDEX_MAX ? left : (uint32_t)NODE_INDEX_MAX;
-	put_entry(block, 0, DISK_BLOCK_SIZE, "", 0, EXT2_FT_UNKNOWN);
 	fill_index(block + NODE_INDEX_AT, d, NODE_INDEX_MAX, count, 1 + d->nodes + leaf, leaf, 1);
 }
 
-int directory_write(const struct directory *d, struct disk_writer *out, struct error *err)
+/* Fills in block i of a directory. *name: the first name of the next leaf. */
+static void fill_block(uint8_t *block, const struct directory *d, uint32_t i, size_t *name)
 {
+	if (!d->indexed) {
+		fill_linear(block, d);
+	} else if (i == 0) {
+		fill_root(block, d);
+	} else if (i <= d->nodes) {
+		fill_node(block, d, i - 1);
+	} else {
+		size_t end = leaf_end(d, *name);
+		fill_leaf(block, d, *name, end);
+		*name = end;
+	}
+}
+
+int directory_write(const struct directory *d, struct assemble_fs *f, struct error *err)
+{
+	const struct dentry *above = d->dentry->parent != NULL ? d->dentry->parent : d->dentry;
+	uint32_t ino = d->dentry->inode->ino;
 	size_t name = 0;
 	for (uint32_t i = 0; i < d->blocks; i++) {
-		void *block;
-		int r = writer_room(out, DISK_BLOCK_SIZE, &block, err);
-		if (r < 0)
-			return r;
-		if (!d->indexed) {
-			fill_linear(block, d);
-		} else if (i == 0) {
-			fill_root(block, d);
-		} else if (i <= d->nodes) {
-			fill_node(block, d, i - 1);
-		} else {
-			size_t end = leaf_end(d, name);
-			fill_leaf(block, d, name, end);
-			name = end;
+		cleanup_free char *block = NULL;
+		errcode_t code = ext2fs_new_dir_block(
+			f->fs, i == 0 ? ino : 0, i == 0 ? above->inode->ino : 0, &block);
+		if (code == 0) {
+			fill_block((uint8_t *)block, d, i, &name);
+			code = ext2fs_write_dir_block4(f->fs, assemble_fs_next(f), block, 0, ino);
 		}
+		if (code != 0)
+			return assemble_io_error(&f->io, code, "write a directory", err);
 	}
 	return 0;
 }

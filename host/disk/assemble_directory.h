@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "disk/assemble_writer.h"
+#include "disk/assemble_fs.h"
 #include "support/error.h"
 #include "tree/tree.h"
 
@@ -46,7 +46,7 @@ extern const uint32_t directory_hash_seed[4];
  */
 int directory_plan(struct directory *d, const struct dentry *dentry, struct error *err);
 
-/* Writes the blocks of the directory that was planned last, at the writer's offset. */
-int directory_write(const struct directory *d, struct disk_writer *out, struct error *err);
+/* Writes the blocks of the directory that was planned last, behind the data before. */
+int directory_write(const struct directory *d, struct assemble_fs *f, struct error *err);
 
 #endif

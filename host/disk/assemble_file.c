@@ -72,9 +72,9 @@ int file_plan(const struct inode *inode, uint64_t *blocks, struct error *err)
 	*blocks = 0;
 	while (next_run(inode, &next, &run)) {
 		*blocks += run.blocks;
-		extents += extent_count(run.blocks);
+		extents += assemble_extent_count(run.blocks);
 	}
-	*blocks += extent_tree_blocks(extents);
+	*blocks += assemble_extent_nodes(extents);
 	return 0;
 }
 
@@ -104,19 +104,34 @@ static int write_run(const struct inode *inode, const struct run *run, struct di
 	return write_zeros(out, end - at, err);
 }
 
-int file_write_data(const struct inode *inode, struct disk_writer *out, struct extent_map *map,
-	struct ext2_inode_large *raw, struct error *err)
+/* The runs lie one after another from the block `first` on. */
+static int add_extents(const struct inode *inode, uint64_t first, struct assemble_extents *extents,
+	struct error *err)
 {
 	struct run run;
-	uint32_t next = 0;
-	while (next_run(inode, &next, &run)) {
-		uint32_t physical = (uint32_t)(writer_offset(out) / DISK_BLOCK_SIZE);
-		extent_map_add(map, run.block, physical, run.blocks);
-		int r = write_run(inode, &run, out, err);
+	int r = 0;
+	for (uint32_t next = 0; r == 0 && next_run(inode, &next, &run);) {
+		const struct assemble_run stretch = {
+			.logical = run.block, .physical = first, .blocks = run.blocks};
+		r = assemble_extents_add(extents, &stretch, err);
+		first += run.blocks;
+	}
+	return r;
+}
+
+int file_write_data(const struct inode *inode, struct assemble_fs *f, struct assemble_inode *out,
+	struct error *err)
+{
+	struct run run;
+	uint64_t first = assemble_fs_next(f);
+	for (uint32_t next = 0; next_run(inode, &next, &run);) {
+		int r = write_run(inode, &run, &f->io.data, err);
 		if (r < 0)
 			return r;
 	}
-	return extent_map_write(map, out, raw, err);
+	cleanup_extents_writer struct assemble_extents extents;
+	assemble_extents_open(&extents, f, inode->ino, first, out);
+	return add_extents(inode, first, &extents, err);
 }
 
 void file_move(struct tree *tree, struct inode *inode, struct source *disk, uint32_t block)

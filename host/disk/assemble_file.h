@@ -7,8 +7,7 @@
 
 #include <stdint.h>
 
-#include "disk/assemble_extents.h"
-#include "disk/assemble_writer.h"
+#include "disk/assemble_fs.h"
 #include "support/error.h"
 #include "tree/tree.h"
 
@@ -18,9 +17,9 @@
  */
 int file_plan(const struct inode *inode, uint64_t *blocks, struct error *err);
 
-/* Writes that many blocks, at the writer's offset, and the extents into raw. */
-int file_write_data(const struct inode *inode, struct disk_writer *out, struct extent_map *map,
-	struct ext2_inode_large *raw, struct error *err);
+/* Writes the file's data behind the data before, and then the extents into the inode. */
+int file_write_data(const struct inode *inode, struct assemble_fs *f, struct assemble_inode *out,
+	struct error *err);
 
 /*
  * Has the file read from the disk that it was written to. disk: belongs to the tree. block: where

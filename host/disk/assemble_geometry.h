@@ -2,7 +2,8 @@
  * Where things lie on a disk that is made at once: superblock, group descriptors, all block
  * bitmaps, all inode bitmaps, one inode table, the tree's data, and behind it nothing but free
  * blocks. flex_bg lets the groups' bitmaps and tables lie anywhere, and sparse_super2 without a
- * backup superblock leaves nothing in the way: a throwaway disk has no use for backups.
+ * backup superblock leaves nothing in the way: a throwaway disk has no use for backups. All groups
+ * have the same size, as libext2fs drops a last group that is too small for its own tables.
  */
 #ifndef LAYERVM_DISK_ASSEMBLE_GEOMETRY_H
 #define LAYERVM_DISK_ASSEMBLE_GEOMETRY_H
@@ -11,6 +12,7 @@
 
 #include "support/error.h"
 
+#define GEOMETRY_BLOCK_SIZE 4096
 #define GEOMETRY_INODE_SIZE 256
 /* Behind inode 2, the root, nothing is free before this one (EXT2_GOOD_OLD_FIRST_INO). */
 #define GEOMETRY_FIRST_INO 11
@@ -40,12 +42,5 @@ struct geometry_use {
  */
 int geometry_plan(
 	struct geometry *g, const struct geometry_use *use, uint64_t room, struct error *err);
-
-/*
- * Writes superblock, group descriptors and bitmaps to a file of zeros.
- * dirs: how many directories have their inode in each group.
- */
-int geometry_write(const struct geometry *g, const struct geometry_use *use, const uint16_t *dirs,
-	int fd, struct error *err);
 
 #endif

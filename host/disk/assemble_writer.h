@@ -32,6 +32,14 @@ static inline uint64_t writer_offset(const struct disk_writer *w)
 	return w->flushed + w->len;
 }
 
+/* The len bytes at offset, where the writer holds all of them still; else NULL. */
+static inline uint8_t *writer_held(const struct disk_writer *w, uint64_t offset, size_t len)
+{
+	if (offset < w->flushed || len > w->len || offset - w->flushed > w->len - len)
+		return NULL;
+	return w->gathered + (offset - w->flushed);
+}
+
 /* *room: len zeroed bytes that come next, to be filled in before the next call. */
 int writer_room(struct disk_writer *w, size_t len, void **room, struct error *err);
 

@@ -1,7 +1,9 @@
 /*
  * Disks. disk_assemble takes a tree and gives a raw ext4 file; overlay_create gives the qcow2
  * file that takes the guest's writes; disk_reread brings what the guest changed back into the
- * tree. Knows ext4 (through libext2fs) and qcow2; nothing of layers, images or QEMU.
+ * tree. Knows ext4 and qcow2; nothing of layers, images or QEMU. libext2fs writes the disk, and
+ * reads what layervm wrote. What the guest wrote is read by code of its own, in a confined process:
+ * the library finds no differences, claims no blocks, and trusts a disk as e2fsck leaves it.
  * On-disk formats: the kernel's Documentation/filesystems/ext4 and QEMU's docs/interop/qcow2.txt.
  */
 #ifndef LAYERVM_DISK_DISK_H
@@ -19,7 +21,7 @@
  * Raised whenever disk_assemble makes other bytes of the same tree than before: what a kept disk
  * is looked up by.
  */
-#define DISK_FORMAT 1u
+#define DISK_FORMAT 2u
 
 struct disk_options {
 	uint64_t room; /* bytes free for the guest beyond what the tree takes; at least 1 MiB */
@@ -49,16 +51,23 @@ struct disk_options {
  * with ERROR_LIMIT where the disk would be larger than file_size or than an overlay can be, 64 GiB,
  * before anything is written; with ERROR_LIMIT, naming the path, where an inode does not fit ext4:
  * a file over 16 TiB or with more than 65,000 names, attributes with names other than user.*,
- * trusted.*, security.* and ACLs, or with more than about 4,000 bytes; with ERROR_INPUT where a
+ * trusted.*, security.* and ACLs, with a value of more than 65,536 bytes, or with names of more
+ * than about 4,000 bytes together; with ERROR_INPUT where a
  * source cannot be read; with ERROR_OUTPUT where the file cannot be written; and when interrupted.
  */
 int disk_assemble(struct tree *tree, int fd, const struct disk_options *options, uint64_t *size,
 	struct error *err);
 
-/*
- * The size of the file system on a disk that disk_assemble made, in bytes: the file may be longer.
- * Fails with ERROR_INTERNAL where there is none.
- */
+/* What the superblock of a disk that disk_assemble made says of it. */
+struct disk_state {
+	uint64_t size; /* of the file system in bytes: the file may be longer */
+	bool is_clean; /* unmounted as it should be, and the kernel found no error in it */
+};
+
+/* Reads the superblock. Fails with ERROR_INTERNAL where there is no file system. */
+int disk_state(int fd, struct disk_state *state, struct error *err);
+
+/* The size alone. */
 int disk_size(int fd, uint64_t *size, struct error *err);
 
 /*

@@ -33,6 +33,7 @@ static void cleanup_reread_fn(struct reread *r)
 	free(r->inode_tables);
 	free(r->flags);
 	free(r->resolved);
+	free(r->values);
 	free(r->claimed);
 }
 
@@ -317,6 +318,7 @@ int disk_reread_own(struct tree *tree, int base, int overlay, struct error *err)
 		return error_wrap(err, code, "guest disk");
 	r.flags = xcalloc((size_t)r.inode_count + 1, sizeof(*r.flags));
 	r.resolved = xcalloc((size_t)r.inode_count + 1, sizeof(struct inode *));
+	r.values = xcalloc((size_t)r.inode_count + 1, sizeof(struct reread_value *));
 	r.claimed = xcalloc((size_t)(r.block_count / 8 + 1), 1);
 	code = scan_inode_tables(&r, err);
 	if (code == 0)

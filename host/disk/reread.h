@@ -23,6 +23,12 @@
 /* Names that are read from one disk at most: a hostile one could fill the host's memory. */
 #define REREAD_NAMES_MAX 10000000
 
+/*
+ * Bytes of attributes' values with an inode of their own, at most: many files may share a value,
+ * and each gets a copy.
+ */
+#define REREAD_VALUES_MAX (256u << 20)
+
 union raw_inode {
 	struct ext2_inode_large fields;
 	uint8_t bytes[REREAD_INODE_SIZE];
@@ -47,9 +53,11 @@ struct reread {
 	uint64_t *inode_tables; /* block number, by group */
 	uint64_t names_read;
 	/* Zeroed, so that of a large disk's only those parts take memory that are written to. */
-	uint8_t *flags;          /* by inode number, 0 unused */
-	struct inode **resolved; /* by inode number */
-	uint8_t *claimed;        /* a bit for each block: it belongs to a file that was read */
+	uint8_t *flags;               /* by inode number, 0 unused */
+	struct inode **resolved;      /* by inode number */
+	struct reread_value **values; /* of attributes, by inode number; the tree's memory */
+	uint64_t value_bytes;         /* of them that attributes have so far */
+	uint8_t *claimed;             /* a bit for each block: it belongs to a file that was read */
 };
 
 /*
@@ -87,8 +95,8 @@ int reread_extents(
 	struct reread *r, const union raw_inode *raw, struct extents *out, struct error *err);
 
 /* Reads the extended attributes in the inode and in its block, with the kernel's names. */
-int reread_xattrs(const struct reread *r, const union raw_inode *raw, const struct xattrs **out,
-	struct error *err);
+int reread_xattrs(
+	struct reread *r, const union raw_inode *raw, const struct xattrs **out, struct error *err);
 
 /*
  * The state of an inode after the run: the tree's own object where nothing that counts changed,
@@ -96,6 +104,19 @@ int reread_xattrs(const struct reread *r, const union raw_inode *raw, const stru
  * are returned too.
  */
 int reread_inode(struct reread *r, uint32_t ino, struct inode **out, struct error *err);
+
+/* The value of an attribute that has an inode of its own. */
+struct reread_value {
+	size_t len;
+	uint8_t bytes[];
+};
+
+/*
+ * Reads the value of `len` bytes that inode `ino` holds (the feature ea_inode). All attributes that
+ * share it get the same object, which is the tree's.
+ */
+int reread_value(struct reread *r, uint32_t ino, size_t len, const struct reread_value **out,
+	struct error *err);
 
 struct entry {
 	const char *name; /* not terminated; in the list's buffer or the tree */

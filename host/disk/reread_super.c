@@ -11,7 +11,8 @@
 /* What files on the disk can look like: nothing else may be on a disk that is read. */
 #define KNOWN_INCOMPAT                                                                             \
 	(0u | EXT2_FEATURE_INCOMPAT_FILETYPE | EXT3_FEATURE_INCOMPAT_EXTENTS |                     \
-		EXT4_FEATURE_INCOMPAT_64BIT | EXT4_FEATURE_INCOMPAT_FLEX_BG)
+		EXT4_FEATURE_INCOMPAT_64BIT | EXT4_FEATURE_INCOMPAT_FLEX_BG |                      \
+		EXT4_FEATURE_INCOMPAT_EA_INODE)
 /* Blocks would be counted in clusters, or belong to two files. */
 #define REFUSED_RO_COMPAT (EXT4_FEATURE_RO_COMPAT_BIGALLOC | EXT4_FEATURE_RO_COMPAT_SHARED_BLOCKS)
 

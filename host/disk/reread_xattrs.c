@@ -133,60 +133,89 @@ static int add_attribute(struct list *list, unsigned index, const char *suffix, 
 	return 0;
 }
 
-/*
- * Reads the entries that begin at data + first. Values lie after the entries; their offsets count
- * from data + values. A word of zeros ends the entries. Values that share bytes could make of one
- * block a hundred times its size: together they must fit behind the entries.
- */
-static int read_entries(struct list *list, const uint8_t *data, size_t len, size_t first,
-	size_t values, struct error *err)
+/* Bytes that hold attributes: entries from `first` on, to which the values follow. */
+struct area {
+	const uint8_t *data;
+	size_t len;
+	size_t first;
+	size_t values; /* what the offsets of values are counted from */
+};
+
+/* *end: behind the word of zeros that ends the entries. */
+static int find_end(const struct area *area, size_t *end, struct error *err)
 {
-	size_t end = first;
-	while (len - end >= 4 && get32(data + end) != 0) {
-		const uint8_t *e = data + end;
-		if (len - end < sizeof(struct ext2_ext_attr_entry) ||
-			len - end < EXT2_EXT_ATTR_LEN((size_t)e[0]))
+	size_t at = area->first;
+	while (area->len - at >= 4 && get32(area->data + at) != 0) {
+		const uint8_t *e = area->data + at;
+		if (area->len - at < sizeof(struct ext2_ext_attr_entry) ||
+			area->len - at < EXT2_EXT_ATTR_LEN((size_t)e[0]))
 			return error_set(err, ERROR_GUEST, EUCLEAN,
-				"extended attributes: the entry at byte %zu of %zu is cut off", end,
-				len);
-		end += EXT2_EXT_ATTR_LEN((size_t)e[0]);
+				"extended attributes: the entry at byte %zu of %zu is cut off", at,
+				area->len);
+		at += EXT2_EXT_ATTR_LEN((size_t)e[0]);
 	}
-	if (len - end < 4)
+	if (area->len - at < 4)
 		return error_set(
 			err, ERROR_GUEST, EUCLEAN, "extended attributes: the entries have no end");
-	end += 4;
-
-	size_t room = len - end;
-	for (size_t at = first; get32(data + at) != 0; at += EXT2_EXT_ATTR_LEN((size_t)data[at])) {
-		struct ext2_ext_attr_entry e;
-		memcpy(&e, data + at, sizeof(e));
-		size_t size = le32toh(e.e_value_size);
-		size_t offset = values + le16toh(e.e_value_offs);
-		if (e.e_value_inum != 0)
-			return error_set(err, ERROR_LIMIT, EFBIG,
-				"an extended attribute has its value in inode %u, which is not "
-				"supported",
-				le32toh(e.e_value_inum));
-		if (size != 0 && (offset < end || offset > len || size > len - offset))
-			return error_set(err, ERROR_GUEST, EUCLEAN,
-				"extended attributes: a value of %zu bytes at byte %zu, expected "
-				"one in %zu to %zu",
-				size, offset, end, len);
-		if (size > room)
-			return error_set(err, ERROR_GUEST, EUCLEAN,
-				"extended attributes: the values overlap, as %zu bytes are more "
-				"than the others leave of %zu",
-				size, len - end);
-		room -= size;
-		int r = add_attribute(list, e.e_name_index, (const char *)data + at + sizeof(e),
-			e.e_name_len, size != 0 ? data + offset : data, size, err);
-		if (r < 0)
-			return r;
-	}
+	*end = at + 4;
 	return 0;
 }
 
-static int read_in_inode(struct list *list, const union raw_inode *raw, struct error *err)
+/*
+ * A value that lies behind the entries. room: what other values leave there. Values that share
+ * bytes could make of one block a hundred times its size: together they must fit.
+ */
+static int find_value(const struct area *area, const struct ext2_ext_attr_entry *e, size_t end,
+	size_t *room, struct error *err)
+{
+	size_t size = le32toh(e->e_value_size);
+	size_t offset = area->values + le16toh(e->e_value_offs);
+	if (size != 0 && (offset < end || offset > area->len || size > area->len - offset))
+		return error_set(err, ERROR_GUEST, EUCLEAN,
+			"extended attributes: a value of %zu bytes at byte %zu, expected one in "
+			"%zu to %zu",
+			size, offset, end, area->len);
+	if (size > *room)
+		return error_set(err, ERROR_GUEST, EUCLEAN,
+			"extended attributes: the values overlap, as %zu bytes are more than the "
+			"others leave of %zu",
+			size, area->len - end);
+	*room -= size;
+	return 0;
+}
+
+static int read_entries(
+	struct reread *r, struct list *list, const struct area *area, struct error *err)
+{
+	size_t end;
+	int code = find_end(area, &end, err);
+	size_t room = code == 0 ? area->len - end : 0;
+	for (size_t at = area->first; code == 0 && get32(area->data + at) != 0;
+		at += EXT2_EXT_ATTR_LEN((size_t)area->data[at])) {
+		struct ext2_ext_attr_entry e;
+		memcpy(&e, area->data + at, sizeof(e));
+		size_t size = le32toh(e.e_value_size);
+		const uint8_t *value = area->data;
+		const struct reread_value *own;
+		if (e.e_value_inum != 0) {
+			code = reread_value(r, le32toh(e.e_value_inum), size, &own, err);
+			if (code == 0)
+				value = own->bytes;
+		} else {
+			code = find_value(area, &e, end, &room, err);
+			if (code == 0 && size != 0)
+				value += area->values + le16toh(e.e_value_offs);
+		}
+		if (code == 0)
+			code = add_attribute(list, e.e_name_index,
+				(const char *)area->data + at + sizeof(e), e.e_name_len, value,
+				size, err);
+	}
+	return code;
+}
+
+static int read_in_inode(
+	struct reread *r, struct list *list, const union raw_inode *raw, struct error *err)
 {
 	size_t extra = le16toh(raw->fields.i_extra_isize);
 	size_t start = EXT2_GOOD_OLD_INODE_SIZE + extra;
@@ -194,10 +223,14 @@ static int read_in_inode(struct list *list, const union raw_inode *raw, struct e
 		return 0;
 	if (get32(raw->bytes + start) != EXT2_EXT_ATTR_MAGIC)
 		return 0;
-	return read_entries(list, raw->bytes, sizeof(raw->bytes), start + 4, start + 4, err);
+	const struct area area = {.data = raw->bytes,
+		.len = sizeof(raw->bytes),
+		.first = start + 4,
+		.values = start + 4};
+	return read_entries(r, list, &area, err);
 }
 
-static int read_block(const struct reread *r, struct list *list, uint64_t block, struct error *err)
+static int read_block(struct reread *r, struct list *list, uint64_t block, struct error *err)
 {
 	if (block >= r->block_count)
 		return error_set(err, ERROR_GUEST, EUCLEAN,
@@ -217,14 +250,15 @@ static int read_block(const struct reread *r, struct list *list, uint64_t block,
 			"%u references, expected 0x%x, 1, and 1 to %d",
 			(unsigned long long)block, le32toh(h.h_magic), le32toh(h.h_blocks),
 			refcount, EXT2_EXT_ATTR_MAGIC, EXT2_EXT_ATTR_REFCOUNT_MAX);
-	return read_entries(list, data, sizeof(data), sizeof(h), 0, err);
+	const struct area area = {.data = data, .len = sizeof(data), .first = sizeof(h)};
+	return read_entries(r, list, &area, err);
 }
 
-int reread_xattrs(const struct reread *r, const union raw_inode *raw, const struct xattrs **out,
-	struct error *err)
+int reread_xattrs(
+	struct reread *r, const union raw_inode *raw, const struct xattrs **out, struct error *err)
 {
 	__attribute__((cleanup(cleanup_list_fn))) struct list list = {0};
-	int code = read_in_inode(&list, raw, err);
+	int code = read_in_inode(r, &list, raw, err);
 	if (code < 0)
 		return code;
 	uint64_t block = (uint64_t)le16toh(raw->fields.osd2.linux2.l_i_file_acl_high) << 32 |

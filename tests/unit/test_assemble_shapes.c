@@ -190,8 +190,10 @@ static void test_holes(void **state)
 		{5, 0, 4096, 8192, 5 + 1},      /* one block of them */
 		{340, 1, 4096, 12288, 680 + 1}, /* filled to the last */
 		{341, 0, 1, 8192, 341 + 2},
-		{1360, 0, 1, 8192, 1360 + 4}, /* as many as one level takes */
-		{1361, 0, 1, 8192, 1361 + 5 + 1}, {100, 0, 10, 100, 3}, /* many in a block */
+		{679, 0, 1, 8192, 679 + 2}, /* a full block gives one to the next */
+		{680, 0, 1, 8192, 680 + 3},
+		{1357, 0, 1, 8192, 1357 + 4}, /* as many as one level takes */
+		{1358, 0, 1, 8192, 1358 + 5 + 1}, {100, 0, 10, 100, 3}, /* many in a block */
 		{100, 4000, 100, 4200, 103},              /* gaps shorter than a block */
 		{50, 100, 4096, 4096, 51},                /* side by side, off the grid */
 		{0, 0, 1, 1, 0}, {3, 12345, 0, 50000, 0}, /* empty ones */

@@ -69,6 +69,14 @@ static void test_what_fits(void **state)
 		{{{"user.x", 4040, NULL}}, true},
 		{{{"user.x", 68, NULL}, {"user.y", 4040, NULL}}, true},
 		{{{"user.x", 4040, NULL}, {"user.y", 66, NULL}}, true},
+		/* Values that get inodes: too long for a block, or for what is left of it. */
+		{{{"user.x", 4041, NULL}}, false},
+		{{{"user.x", 4040, NULL}, {"user.y", 69, NULL}}, true},
+		{{{"user.x", 65536, NULL}}, false},
+		{{{"trusted.a", 65536, NULL}, {"trusted.b", 10000, NULL}, {"user.c", 4096, NULL},
+			 {"user.d", 4097, NULL}, {"user.e", 8192, NULL}, {"user.f", 10, NULL},
+			 {longest, 65535, NULL}},
+			true},
 		{{{longest, 0, NULL}}, true},
 		{{{longest, 1000, NULL}, {"user.short", 3, NULL}}, true},
 		{{{"trusted.overlay.opaque", 1, NULL}, {"security.selinux", 28, NULL}}, false},
@@ -173,9 +181,7 @@ static void test_what_is_refused(void **state)
 		struct attribute list[4];
 		const char *words[2];
 	} cases[] = {
-		{{{"user.x", 4041, NULL}}, {"user.x", "4041 bytes"}},
-		{{{"user.x", 4040, NULL}, {"user.y", 69, NULL}}, {"user.y", "69 bytes"}},
-		{{{"user.x", 65536, NULL}}, {"user.x", "65536 bytes"}},
+		{{{"user.x", 65537, NULL}}, {"user.x", "65537 bytes"}},
 		{{{"com.apple.quarantine", 5, NULL}}, {"com.apple.quarantine", "no place"}},
 		{{{"system.nfs4_acl", 5, NULL}}, {"system.nfs4_acl", "no place"}},
 		{{{"system.data", 5, NULL}}, {"system.data", "no place"}},
@@ -184,6 +190,7 @@ static void test_what_is_refused(void **state)
 		{{{too_long, 0, NULL}}, {"user.", "no place"}},
 		{{{"system.posix_acl_accessx", 5, NULL}}, {"system.posix_acl_accessx", "no place"}},
 		{{{"system.posix_acl_access", 0, NULL}}, {"posix_acl_access", "no POSIX ACL"}},
+		{{{"system.posix_acl_access", 4, acl_plain}}, {"posix_acl_access", "no POSIX ACL"}},
 		{{{"system.posix_acl_access", 11, acl_plain}}, {"posix_acl_access", "11 bytes"}},
 		{{{"system.posix_acl_access", sizeof(acl_unknown_tag), acl_unknown_tag}},
 			{"posix_acl_access", "no POSIX ACL"}},
@@ -229,7 +236,7 @@ static void test_too_many(void **state)
 		cleanup_close int fd = file_temporary(&err);
 		assert_true(disk_assemble(tree, fd, &options, &size, &err) < 0);
 		assert_int_equal(err.kind, ERROR_LIMIT);
-		assert_non_null(strstr(err.message, "300 attributes"));
+		assert_non_null(strstr(err.message, "attribute user.207: there is no room"));
 	}
 }
 

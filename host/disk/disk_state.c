@@ -1,0 +1,39 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include <ext2fs/ext2fs.h>
+
+#include "disk/disk.h"
+#include "disk/library_error.h"
+
+int disk_state(int fd, struct disk_state *state, struct error *err)
+{
+	char name[16];
+	ext2_filsys fs;
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* unixfd_io_manager closes its descriptor */
+	if (own < 0)
+		return error_set_errno(err, ERROR_INTERNAL, "cannot copy a descriptor");
+	snprintf(name, sizeof(name), "%d", own);
+	errcode_t code = ext2fs_open(
+		name, EXT2_FLAG_64BITS | EXT2_FLAG_SUPER_ONLY, 0, 0, unixfd_io_manager, &fs);
+	if (code != 0)
+		return library_error(code, "read the superblock of a disk", err);
+	const struct ext2_super_block *super = fs->super;
+	*state = (struct disk_state){
+		.size = ext2fs_blocks_count(fs->super) * fs->blocksize,
+		.is_clean = super->s_state == EXT2_VALID_FS && super->s_last_orphan == 0 &&
+			    super->s_error_count == 0,
+	};
+	ext2fs_free(fs);
+	return 0;
+}
+
+int disk_size(int fd, uint64_t *size, struct error *err)
+{
+	struct disk_state state;
+	int r = disk_state(fd, &state, err);
+	if (r == 0)
+		*size = state.size;
+	return r;
+}
