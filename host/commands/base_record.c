@@ -39,7 +39,7 @@ struct digest base_key(const struct base_id *id)
 {
 	static const char label[] = "layervm base disk";
 	const uint64_t numbers[] = {htole64(BASE_FORMAT), htole64(TREE_FILE_VERSION),
-		htole64(DISK_FORMAT), htole64(id->room), htole64(id->file_size)};
+		htole64(disk_format()), htole64(id->room), htole64(id->file_size)};
 	cleanup_hasher struct hasher *hasher = hasher_new();
 	hasher_add(hasher, label, sizeof(label));
 	hasher_add(hasher, numbers, sizeof(numbers));

@@ -17,7 +17,7 @@
 #define KEPT_MAX 16 /* folders, and disks, in the cache folder */
 
 /* Changes with what bind_disk_open writes for the same folder. */
-#define VERSION "layervm bind disk 4"
+#define VERSION "layervm bind disk 5"
 
 static const struct recorded_disk_kind disk_kind = {
 	.kind = BIND_KIND_DISK, .name = "a folder's disk in the cache"};
@@ -26,14 +26,14 @@ static const struct recorded_disk_kind disk_kind = {
 static int make_key(const char *folder, struct digest *key, struct error *err)
 {
 	static const char version[] = VERSION;
-	const uint64_t room = BIND_DISK_ROOM;
+	const uint64_t numbers[] = {BIND_DISK_ROOM, disk_format()};
 	struct digest content;
 	int r = hostdigest(folder, true, &content, err);
 	if (r < 0)
 		return r;
 	cleanup_hasher struct hasher *hasher = hasher_new();
 	hasher_add(hasher, version, sizeof(version));
-	hasher_add(hasher, &room, sizeof(room));
+	hasher_add(hasher, numbers, sizeof(numbers));
 	hasher_add(hasher, content.bytes, sizeof(content.bytes));
 	*key = hasher_finish(hasher);
 	return 0;

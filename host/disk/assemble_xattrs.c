@@ -123,7 +123,7 @@ static bool take(struct room *room, uint32_t len, struct xattrs_plan *plan)
 static int plan_one(
 	const struct xattr *xattr, struct room *room, struct xattrs_plan *plan, struct error *err)
 {
-	uint32_t name_len, value_len;
+	uint32_t name_len = 0, value_len = 0;
 	int r = check(xattr, &name_len, &value_len, err);
 	if (r < 0)
 		return r;

@@ -18,10 +18,10 @@
 #define DISK_BLOCK_SIZE 4096
 
 /*
- * Raised whenever disk_assemble makes other bytes of the same tree than before: what a kept disk
- * is looked up by.
+ * Another number wherever disk_assemble may make other bytes of the same tree: its own version and
+ * libext2fs's. Disks that are kept are looked up by it.
  */
-#define DISK_FORMAT 2u
+uint64_t disk_format(void);
 
 struct disk_options {
 	uint64_t room; /* bytes free for the guest beyond what the tree takes; at least 1 MiB */

@@ -7,6 +7,14 @@
 #include "disk/disk.h"
 #include "disk/library_error.h"
 
+/* Raised whenever disk_assemble makes other bytes of the same tree than before. */
+#define DISK_FORMAT 2u
+
+uint64_t disk_format(void)
+{
+	return (uint64_t)DISK_FORMAT << 32 | (uint32_t)ext2fs_get_library_version(NULL, NULL);
+}
+
 int disk_state(int fd, struct disk_state *state, struct error *err)
 {
 	char name[16];

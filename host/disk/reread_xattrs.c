@@ -187,9 +187,9 @@ static int find_value(const struct area *area, const struct ext2_ext_attr_entry 
 static int read_entries(
 	struct reread *r, struct list *list, const struct area *area, struct error *err)
 {
-	size_t end;
+	size_t end = 0;
 	int code = find_end(area, &end, err);
-	size_t room = code == 0 ? area->len - end : 0;
+	size_t room = area->len - end;
 	for (size_t at = area->first; code == 0 && get32(area->data + at) != 0;
 		at += EXT2_EXT_ATTR_LEN((size_t)area->data[at])) {
 		struct ext2_ext_attr_entry e;

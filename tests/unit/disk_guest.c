@@ -427,8 +427,11 @@ static void change_at_random(struct guest *g, struct random *random, const char 
 		break;
 	case 3:
 	case 4:
+		len = random_below(random, random_below(random, 2) ? 40 : 900);
+		if (random_below(random, 8) == 0)
+			len = random_below(random, (uint32_t)sizeof(data));
 		guest_xattr(g, path, random_below(random, 2) ? "user.guest" : "security.test", data,
-			random_below(random, random_below(random, 2) ? 40 : 900));
+			len);
 		break;
 	case 5:
 		guest_truncate(g, path, random_below(random, 3) * random_below(random, 20000));

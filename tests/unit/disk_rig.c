@@ -200,18 +200,19 @@ struct tree *rig_tree(void)
 		snprintf(path, sizeof(path), "/many/a-name-of-some-length-%d", i);
 		add_file(tree, path, i % 3 == 0 ? 5 : 0);
 	}
-	uint8_t value[600] = {1, 2, 3};
+	uint8_t value[20000] = {1, 2, 3};
 	const struct xattr some[] = {
 		{"user.small", "x", 1},
 		{"system.posix_acl_access", rig_acl, sizeof(rig_acl)},
 	};
 	const struct xattr large[] = {
-		{"user.large", value, sizeof(value)},
+		{"user.large", value, 600},
+		{"user.own", value, sizeof(value)},
 		{"user.empty", "", 0},
 		{"trusted.t", value, 20},
 		{"system.posix_acl_default", rig_acl, sizeof(rig_acl)},
 	};
 	tree_walk(tree, "/etc/passwd")->inode->xattrs = tree_xattrs(tree, some, 2);
-	tree_walk(tree, "/var")->inode->xattrs = tree_xattrs(tree, large, 4);
+	tree_walk(tree, "/var")->inode->xattrs = tree_xattrs(tree, large, 5);
 	return tree;
 }

@@ -169,6 +169,7 @@ static void many_names(struct guest *g)
 static void attributes(struct guest *g)
 {
 	uint8_t value[700] = {9, 8, 7};
+	static uint8_t longest[65536] = {7, 7, 7};
 	guest_xattr(g, "/etc/passwd", "user.small", NULL, 0);
 	guest_xattr(g, "/etc/cfg/a", "security.capability", value, 20);
 	guest_xattr(g, "/etc/cfg/b", "user.big", value, sizeof(value));
@@ -176,6 +177,8 @@ static void attributes(struct guest *g)
 	guest_xattr(g, "/etc/cfg", "system.posix_acl_default", rig_acl, sizeof(rig_acl));
 	guest_xattr(g, "/bin", "system.posix_acl_access", rig_acl, sizeof(rig_acl));
 	guest_xattr(g, "/var", "user.large", "small now", 9);
+	guest_xattr(g, "/bin", "user.own", longest, sizeof(longest));
+	guest_xattr(g, "/usr/lib/big", "user.long", longest, 5000);
 }
 
 static void extents(struct guest *g)
@@ -230,7 +233,7 @@ static const struct scenario scenarios[] = {
 	{"hard links", hard_links, {5, 7, 4}},
 	{"hard link changed", hard_link_changed, {3, 3, 3}},
 	{"many names", many_names, {1, 200, 200}},
-	{"attributes", attributes, {6, 0, 0}},
+	{"attributes", attributes, {7, 0, 0}},
 	{"extents", extents, {1, 2, 0}},
 };
 

@@ -20,6 +20,7 @@
 static void hostile_guest(struct guest *g)
 {
 	uint8_t value[700] = {9, 8, 7};
+	static uint8_t long_value[10000];
 	guest_make(g, "/etc/new", S_IFREG | 0644, 0);
 	guest_write(g, "/etc/new", 0, "data", 4);
 	guest_make(g, "/etc/neu", S_IFREG | 0644, 0);
@@ -38,6 +39,7 @@ static void hostile_guest(struct guest *g)
 	guest_xattr(g, "/etc/cfg/a", "user.x", value, 20);
 	guest_xattr(g, "/etc/cfg/a", "user.y", value, 20);
 	guest_xattr(g, "/etc/cfg/b", "user.big", value, sizeof(value));
+	guest_xattr(g, "/etc/cfg", "user.v", long_value, sizeof(long_value));
 	guest_make(g, "/etc/acl", S_IFREG | 0644, 0);
 	guest_xattr(g, "/etc/acl", "system.posix_acl_access", rig_acl, sizeof(rig_acl));
 }
@@ -59,6 +61,7 @@ enum where {
 	XBLOCK, /* the attribute block */
 	XENTRY, /* the first attribute in the inode */
 	XVALUE, /* its value */
+	XINODE, /* the inode that holds its value */
 };
 
 struct damage {
@@ -79,12 +82,17 @@ static uint32_t get32(const uint8_t *at)
 	return le32toh(value);
 }
 
-static uint8_t *inode_at(const struct image *image, const char *path)
+static uint8_t *numbered(const struct image *image, uint32_t ino)
 {
-	uint32_t index = tree_walk(image->tree, path)->inode->ino - 1;
+	uint32_t index = ino - 1;
 	uint32_t per_group = get32(image->bytes + 1024 + 40);
 	uint32_t table = get32(image->bytes + 4096 + index / per_group * 32 + 8);
 	return image->bytes + (size_t)table * 4096 + (size_t)(index % per_group) * 256;
+}
+
+static uint8_t *inode_at(const struct image *image, const char *path)
+{
+	return numbered(image, tree_walk(image->tree, path)->inode->ino);
 }
 
 static uint32_t first_block(const struct image *image, const char *path)
@@ -125,6 +133,8 @@ static uint8_t *place_of(const struct image *image, const struct damage *d)
 		return inode + 164;
 	case XVALUE:
 		return inode + 164 + (inode[166] | inode[167] << 8);
+	case XINODE:
+		return numbered(image, get32(inode + 168));
 	}
 	return NULL;
 }
@@ -241,7 +251,21 @@ static const struct damage damages[] = {
 	{XENTRY, "/etc/cfg/a", 8, 4, 0xffffffff, NULL, "a value of 4294967295 bytes"},
 	{XENTRY, "/etc/cfg/a", 8, 4, 0, NULL, NULL},
 	{XENTRY, "/etc/cfg/a", 28, 4, 40, NULL, "the values overlap"},
-	{XENTRY, "/etc/cfg/a", 4, 4, 12, NULL, "has its value in inode 12"},
+	{XENTRY, "/etc/cfg/a", 4, 4, 12, NULL, "value in inode 12, which is not there for that"},
+	{XENTRY, "/etc/cfg", 4, 4, 10, NULL, "value in inode 10, which cannot be"},
+	{XENTRY, "/etc/cfg", 4, 4, 0xffffffff, NULL, "which cannot be"},
+	{XENTRY, "/etc/cfg", 4, 4, FREE_INODE, NULL, "which is free"},
+	{XENTRY, "/etc/cfg", 4, 4, 0, NULL, "a value of 10000 bytes"},
+	{XENTRY, "/etc/cfg", 8, 4, 9999, NULL, "which has another size"},
+	{XENTRY, "/etc/cfg", 8, 4, 65537, NULL, "which is too large"},
+	{XINODE, "/etc/cfg", 26, 2, 0, NULL, "which is free"},
+	{XINODE, "/etc/cfg", 32, 4, 0x80000, NULL, "not there for that"},
+	{XINODE, "/etc/cfg", 0, 2, S_IFDIR, NULL, "not there for that"},
+	{XINODE, "/etc/cfg", 4, 4, 1, NULL, "which has another size"},
+	{XINODE, "/etc/cfg", 42, 2, 0, NULL, "which has a hole"},
+	{XINODE, "/etc/cfg", 52, 4, 1, NULL, "which has a hole"},
+	{XINODE, "/etc/cfg", 56, 2, 2, NULL, "which has a hole"},
+	{XINODE, "/etc/cfg", 60, 4, 0xffffffff, NULL, "but the disk has"},
 	{XENTRY, "/etc/cfg/a", 16, 1, 0, NULL, "broken name"},
 	{XENTRY, "/etc/cfg/a", 16, 1, 'y', NULL, "user.y is there twice"},
 	{XBLOCK, "/etc/cfg/b", 0, 4, 1, NULL, "has magic 0x1"},
