@@ -148,7 +148,7 @@ static int plan_content(
 static int plan_inode(struct assembly *a, const struct dentry *dentry, struct error *err)
 {
 	struct inode *inode = dentry->inode;
-	struct xattrs_plan xattrs;
+	struct xattrs_plan xattrs = {0};
 	uint64_t blocks;
 	if (!inode_is_dir(inode) && inode->nlink > LINKS_MAX)
 		return error_set(err, ERROR_LIMIT, EMLINK,
@@ -262,7 +262,7 @@ static int write_inode(struct assembly *a, const struct dentry *dentry, struct e
 {
 	const struct inode *inode = dentry->inode;
 	struct assemble_inode raw = {0};
-	struct xattrs_plan xattrs;
+	struct xattrs_plan xattrs = {0};
 	fill_fields(&raw.fields, inode);
 	int r = write_content(a, dentry, &raw, err);
 	if (r == 0)
@@ -278,7 +278,7 @@ static int write_inode(struct assembly *a, const struct dentry *dentry, struct e
 static int write_values(struct assembly *a, const struct dentry *dentry, struct error *err)
 {
 	const struct inode *inode = dentry->inode;
-	struct xattrs_plan xattrs;
+	struct xattrs_plan xattrs = {0};
 	int r = xattrs_plan(inode->xattrs, &xattrs, err);
 	if (r < 0 || xattrs.inodes == 0)
 		return r;
