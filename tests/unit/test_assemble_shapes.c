@@ -11,6 +11,7 @@
 #include "assembling.h"
 #include "disk/disk.h"
 #include "ext4_reader.h"
+#include "random_tree.h"
 #include "support/memory.h"
 
 static struct dentry *add_dir(struct tree *tree, const char *name)
@@ -271,6 +272,29 @@ static void test_large_files(void **state)
 	ext2fs_close_free(&fs);
 }
 
+/* What libext2fs lays out must be what was planned, for any size: e2fsck finds nothing. */
+static void test_random_sizes(void **state)
+{
+	(void)state;
+	struct random random = {.state = random_seed()};
+	const char *rounds = getenv("LAYERVM_TEST_ROUNDS");
+	char name[16];
+	for (int i = rounds != NULL ? atoi(rounds) : 12; i > 0; i--) {
+		uint64_t room = MIB + random_below(&random, 1u << (20 + random_below(&random, 11)));
+		uint32_t files = random_below(&random, 1u << random_below(&random, 14));
+		cleanup_tree struct tree *tree = tree_new();
+		for (uint32_t f = 0; f < files; f++) {
+			snprintf(name, sizeof(name), "%u", f);
+			add(tree, tree_root(tree), name, S_IFREG | 0644);
+		}
+		cleanup_close int fd = assemble(tree, room);
+		ext2_filsys fs = ext4_open(fd);
+		assert_true((uint64_t)fs->super->s_free_blocks_count * 4096 >= room);
+		assert_true(fs->super->s_free_inodes_count >= 1000);
+		ext2fs_close_free(&fs);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -281,6 +305,7 @@ int main(void)
 		cmocka_unit_test(test_many_subdirectories),
 		cmocka_unit_test(test_holes),
 		cmocka_unit_test(test_large_files),
+		cmocka_unit_test(test_random_sizes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
