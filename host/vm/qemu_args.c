@@ -73,10 +73,11 @@ static void add_machine(struct qemu_args *args, const struct vm_options *options
 	add(args, accel == VM_ACCEL_KVM ? "kvm" : "tcg,thread=multi");
 	add(args, "-cpu");
 	/*
-	 * Without erms the kernel fills and copies memory by words: TCG does `rep stosb` and `rep
-	 * movsb` byte by byte.
+	 * Without vmx and svm the guest cannot run guests of its own: many ways out of KVM lead
+	 * through what it does for these. Without erms the kernel fills and copies memory by words:
+	 * TCG does `rep stosb` and `rep movsb` byte by byte.
 	 */
-	add(args, accel == VM_ACCEL_KVM ? "host" : "max,-erms");
+	add(args, accel == VM_ACCEL_KVM ? "host,-vmx,-svm" : "max,-erms,-vmx,-svm");
 	add(args, "-smp");
 	give(args, xasprintf("%u", options->cpus));
 	add(args, "-m");

@@ -82,6 +82,8 @@ static const struct story stories[] = {
 		"sh: write error: No space left on device\nout\n"
 		"crw-rw-rw-\ndrwxr-xr-x\ndrwxrwxrwt\n1\n",
 		NULL, 0, 0, ROOT_SHELL},
+	{"no guests of its own", "grep -owE 'vmx|svm' /proc/cpuinfo || echo neither", "neither\n",
+		NULL, 0, 0, ROOT_SHELL},
 	{"exit 7", "echo a; exit 7", "a\n", "the script ended with status 7", ERROR_SCRIPT, 7,
 		ROOT_SHELL},
 	{"a failing command", "false; echo not reached", "", "the script ended with status 1",

@@ -41,8 +41,8 @@ static void test_arguments(void **state)
 		enum vm_accel accel;
 		const char *line;
 	} rows[] = {
-		{VM_ACCEL_TCG, "-accel\ntcg,thread=multi\n-cpu\nmax,-erms\n"},
-		{VM_ACCEL_KVM, "-accel\nkvm\n-cpu\nhost\n"},
+		{VM_ACCEL_TCG, "-accel\ntcg,thread=multi\n-cpu\nmax,-erms,-vmx,-svm\n"},
+		{VM_ACCEL_KVM, "-accel\nkvm\n-cpu\nhost,-vmx,-svm\n"},
 	};
 	(void)state;
 	for (size_t row = 0; row < COUNT(rows); row++) {
@@ -90,7 +90,7 @@ static void test_arguments(void **state)
 	"-sandbox "                                                                                \
 	"on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -machine "        \
 	"q35,usb=off,vmport=off,sata=off,smbus=off,hpet=off,memory-backend=memory -accel "         \
-	"tcg,thread=multi -cpu max,-erms -smp 2 -m 300M -object "                                  \
+	"tcg,thread=multi -cpu max,-erms,-vmx,-svm -smp 2 -m 300M -object "                        \
 	"memory-backend-file,id=memory,mem-path=/proc/self/fd/25,size=300M,share="
 #define CHANNELS                                                                                   \
 	"-chardev socket,id=control,fd=24 -mon chardev=control,mode=control "                      \
