@@ -134,6 +134,9 @@ static int become(const struct child_options *options, pid_t parent, int *report
 		if (setrlimit((__rlimit_resource_t)limit->resource, &limit->value) < 0)
 			return errno;
 	}
+	code = options->wall != NULL ? wall_enter(options->wall) : 0;
+	if (code != 0)
+		return code;
 	execve(options->path, (char *const *)(uintptr_t)options->argv,
 		options->env != NULL ? (char *const *)(uintptr_t)options->env : environ);
 	return errno;

@@ -11,6 +11,7 @@
 
 #include "support/error.h"
 #include "support/landlock.h"
+#include "support/wall.h"
 
 /* The most descriptors that a program is given. */
 #define CHILD_FDS_MAX 64
@@ -56,6 +57,8 @@ struct child_options {
 	enum child_privileges privileges;
 	/* What it may open; NULL: whatever its user may. Needs CHILD_NO_NEW_PRIVILEGES. */
 	const struct landlock *landlock;
+	/* The calls it is refused; NULL: none. Needs CHILD_NO_NEW_PRIVILEGES. */
+	const struct wall *wall;
 	enum child_signals signals;
 	int ignored_signal; /* one that it is to ignore in any case; 0: none */
 	const struct child_limit *limits;

@@ -11,10 +11,11 @@
 #include "support/memory.h"
 
 enum landlock_access {
-	LANDLOCK_READ_FILE, /* a file, for reading */
-	LANDLOCK_USE_FILE,  /* a file, for reading and writing */
-	LANDLOCK_RUN_BELOW, /* all below a folder, and a file itself: reading, listing, executing */
-	LANDLOCK_DEVICE,    /* a device, for reading, writing and ioctl(2) */
+	LANDLOCK_READ_FILE,  /* a file, for reading */
+	LANDLOCK_USE_FILE,   /* a file, for reading and writing */
+	LANDLOCK_READ_BELOW, /* all below a folder, for reading and listing */
+	LANDLOCK_RUN_BELOW,  /* the same, and a file itself, with executing */
+	LANDLOCK_DEVICE,     /* a device, for reading, writing and ioctl(2) */
 };
 
 struct landlock_rule {

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,8 @@
 
 #include "support/landlock.h"
 #include "support/memory.h"
+#include "support/wall.h"
+#include "vm/interpreter.h"
 
 #define FD_LIMIT 256 /* open files; QEMU needs some tens */
 
@@ -36,24 +39,16 @@ static int choose_limits(
 	return 0;
 }
 
-/*
- * Where programs and what they load are, on all kinds of systems; what QEMU asks of the machine;
- * the devices that it opens by name. Nothing of a user's is among them.
- */
+/* Where programs and what they load are, on all kinds of systems; nothing of a user's. */
+static const char *const system_folders[] = {
+	"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt", "/nix/store", "/gnu/store"};
+
+/* What QEMU asks of the machine; the devices that it opens by name. */
 static const struct landlock_rule system_rules[] = {
-	{"/usr", LANDLOCK_RUN_BELOW},
-	{"/bin", LANDLOCK_RUN_BELOW},
-	{"/sbin", LANDLOCK_RUN_BELOW},
-	{"/lib", LANDLOCK_RUN_BELOW},
-	{"/lib32", LANDLOCK_RUN_BELOW},
-	{"/lib64", LANDLOCK_RUN_BELOW},
-	{"/opt", LANDLOCK_RUN_BELOW},
-	{"/nix/store", LANDLOCK_RUN_BELOW},
-	{"/gnu/store", LANDLOCK_RUN_BELOW},
 	{"/etc/ld.so.cache", LANDLOCK_READ_FILE},
 	{"/etc/ld.so.preload", LANDLOCK_READ_FILE},
 	{"/proc/filesystems", LANDLOCK_READ_FILE},
-	{"/sys", LANDLOCK_RUN_BELOW},
+	{"/sys", LANDLOCK_READ_BELOW},
 	{"/dev/kvm", LANDLOCK_DEVICE},
 	{"/dev/null", LANDLOCK_DEVICE},
 	{"/dev/urandom", LANDLOCK_READ_FILE},
@@ -63,40 +58,95 @@ static const struct landlock_rule system_rules[] = {
 static const char *const own_folders[] = {
 	"../lib", "../lib64", "../libexec", "../share", "../pc-bios", "pc-bios", "qemu-bundle"};
 
-#define SYSTEM_RULES (sizeof(system_rules) / sizeof(system_rules[0]))
-#define OWN_FOLDERS (sizeof(own_folders) / sizeof(own_folders[0]))
-#define RULES_MAX (SYSTEM_RULES + 1 + OWN_FOLDERS + PROCESS_READABLE_MAX + 1)
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define PROGRAM_RULES 4 /* two programs with a loader each */
+#define RULES_MAX                                                                                  \
+	(COUNT(system_folders) + COUNT(system_rules) + COUNT(own_folders) + PROGRAM_RULES +        \
+		PROCESS_READABLE_MAX + 1)
+
+/* Rules, with the paths that were made for them. */
+struct rules {
+	struct landlock_rule rule[RULES_MAX];
+	size_t count;
+	char *paths[RULES_MAX];
+	size_t path_count;
+};
+
+static void rules_cleanup(struct rules *rules)
+{
+	for (size_t i = 0; i < rules->path_count; i++)
+		free(rules->paths[i]);
+}
+
+static void add_rule(struct rules *rules, const char *path, enum landlock_access access)
+{
+	rules->rule[rules->count++] = (struct landlock_rule){path, access};
+}
+
+/* path: the rules' from now on. */
+static void add_made(struct rules *rules, char *path, enum landlock_access access)
+{
+	rules->paths[rules->path_count++] = path;
+	add_rule(rules, path, access);
+}
+
+/* The program and its loader. Returns whether no others are to be executed. */
+static bool add_program(struct rules *rules, const char *program)
+{
+	char *loader;
+	bool direct = interpreter_find(program, &loader);
+	add_rule(rules, program, LANDLOCK_RUN_BELOW);
+	if (loader != NULL)
+		add_made(rules, loader, LANDLOCK_RUN_BELOW);
+	return direct;
+}
+
+/*
+ * The program, what is around it, and the system's folders. Where the program is a script, which
+ * then executes QEMU, each program of these folders may be executed.
+ */
+static void add_folders(struct rules *rules, const char *program)
+{
+	enum landlock_access access =
+		add_program(rules, program) ? LANDLOCK_READ_BELOW : LANDLOCK_RUN_BELOW;
+	for (size_t i = 0; i < COUNT(system_folders); i++)
+		add_rule(rules, system_folders[i], access);
+	char *real = realpath(program, NULL);
+	if (real == NULL)
+		return;
+	rules->paths[rules->path_count++] = real;
+	const char *name = strrchr(real, '/') + 1;
+	int folder = (int)(name - real);
+	for (size_t i = 0; i < COUNT(own_folders); i++)
+		add_made(rules, xasprintf("%.*s%s", folder, real, own_folders[i]), access);
+	/* What Nix has programs wrapped in is a program beside the one that it executes. */
+	char *wrapped = xasprintf("%.*s.%s-wrapped", folder, real, name);
+	rules->paths[rules->path_count++] = wrapped;
+	add_program(rules, wrapped);
+}
 
 /*
  * A guest that has broken out of QEMU finds what it was given, and of the user's files nothing:
- * QEMU's own sandbox would let it open them all, and those that it may only read for writing.
+ * QEMU's own sandbox would let it open them all, and those that it may only read for writing. It
+ * executes QEMU again at most, behind the same wall. That keeps tools from it, and no code: the
+ * loader runs each file that can be read, and memory of its own is as good.
  */
 static int make_landlock(const char *program, const struct process_options *options,
 	struct landlock *landlock, struct error *err)
 {
 	const char *const *readable = options->readable;
 	char memory[64];
-	struct landlock_rule rules[RULES_MAX];
-	char *own[OWN_FOLDERS] = {NULL};
-	size_t count = SYSTEM_RULES;
-	memcpy(rules, system_rules, sizeof(system_rules));
-	rules[count++] = (struct landlock_rule){program, LANDLOCK_RUN_BELOW};
-	cleanup_free char *real = realpath(program, NULL);
-	for (size_t i = 0; i < OWN_FOLDERS && real != NULL; i++) {
-		int folder = (int)(strrchr(real, '/') - real);
-		own[i] = xasprintf("%.*s/%s", folder, real, own_folders[i]);
-		rules[count++] = (struct landlock_rule){own[i], LANDLOCK_RUN_BELOW};
-	}
+	__attribute__((cleanup(rules_cleanup))) struct rules rules = {.count = 0};
+	add_folders(&rules, program);
+	for (size_t i = 0; i < COUNT(system_rules); i++)
+		add_rule(&rules, system_rules[i].path, system_rules[i].access);
 	for (size_t i = 0; i < PROCESS_READABLE_MAX && readable[i] != NULL; i++)
-		rules[count++] = (struct landlock_rule){readable[i], LANDLOCK_READ_FILE};
+		add_rule(&rules, readable[i], LANDLOCK_READ_FILE);
 	if (options->memory_fd > 0) {
 		snprintf(memory, sizeof(memory), "/proc/self/fd/%d", options->memory_fd);
-		rules[count++] = (struct landlock_rule){memory, LANDLOCK_USE_FILE};
+		add_rule(&rules, memory, LANDLOCK_USE_FILE);
 	}
-	int r = landlock_make(rules, count, landlock, err);
-	for (size_t i = 0; i < OWN_FOLDERS; i++)
-		free(own[i]);
-	return r;
+	return landlock_make(rules.rule, rules.count, landlock, err);
 }
 
 int process_start(const struct process_options *options, struct child *child, struct error *err)
@@ -115,6 +165,8 @@ int process_start(const struct process_options *options, struct child *child, st
 	r = make_landlock(path, options, &landlock, err);
 	if (r < 0)
 		return r;
+	struct wall wall;
+	wall_make(WALL_INNER, &wall);
 	cleanup_free char *failure = xasprintf("%s: cannot be started", path);
 	const struct child_options child_options = {
 		.path = path,
@@ -126,11 +178,12 @@ int process_start(const struct process_options *options, struct child *child, st
 		.death_signal = SIGKILL,
 		.privileges = CHILD_NO_NEW_PRIVILEGES,
 		.landlock = &landlock,
+		.wall = &wall,
 		.signals = CHILD_SIGNALS_DEFAULT,
 		/* A file at its limit is an error for the guest, and no end of QEMU. */
 		.ignored_signal = SIGXFSZ,
 		.limits = limits,
-		.limit_count = sizeof(limits) / sizeof(limits[0]),
+		.limit_count = COUNT(limits),
 		.failure = failure,
 		.failure_kind = ERROR_QEMU,
 	};

@@ -1,7 +1,7 @@
 /*
- * QEMU as a process: inherits the descriptors it is given and no others, cannot gain privileges,
- * opens no file of the user's where the kernel can forbid it (landlock.h), and ends no later than
- * layervm does.
+ * QEMU as a process: inherits the descriptors it is given and no others, cannot gain privileges, is
+ * refused system calls that it does not need (wall.h), opens no file of the user's and executes
+ * only itself where the kernel can forbid the rest (landlock.h), and ends no later than layervm.
  */
 #ifndef LAYERVM_VM_PROCESS_H
 #define LAYERVM_VM_PROCESS_H

@@ -165,7 +165,7 @@ static void __attribute__((noreturn)) behave_noise(void)
 	fake_finish("");
 }
 
-/* With a child of its own that would outlive it. */
+/* Tries to have a process of its own, which would outlive it. */
 static void __attribute__((noreturn)) behave_child(void)
 {
 	char text[64];
@@ -173,7 +173,7 @@ static void __attribute__((noreturn)) behave_child(void)
 	pid_t pid = fork();
 	if (pid == 0)
 		fake_wait();
-	snprintf(text, sizeof(text), "%ld\n", (long)pid);
+	snprintf(text, sizeof(text), "%s\n", pid < 0 ? strerror(errno) : "a process");
 	fake_put_text(FRAME_STDOUT, text);
 	fake_put_exit(EXIT_STATUS, 0, 0, 0, "");
 	fake_finish("");
