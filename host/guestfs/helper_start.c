@@ -8,6 +8,7 @@
 #include "guestfs/helper.h"
 #include "guestfs/messages.h"
 #include "support/memory.h"
+#include "support/wall.h"
 #include "vm/vm.h"
 
 #define ARGUMENTS_MAX 8
@@ -81,6 +82,9 @@ int helper_start(const struct helper_job *job, struct helper *helper, struct err
 		[HELPER_FD_BASE] = job->base >= 0 ? job->base : null,
 		[HELPER_FD_OVERLAY] = job->overlay >= 0 ? job->overlay : null,
 	};
+	/* For libguestfs too, and all that it starts: its QEMU has no sandbox. */
+	struct wall wall;
+	wall_make(WALL_OUTER, &wall);
 	const struct child_options options = {
 		.path = path,
 		.argv = argv,
@@ -89,6 +93,7 @@ int helper_start(const struct helper_job *job, struct helper *helper, struct err
 		.dir = -1,
 		.death_signal = SIGTERM,
 		.privileges = CHILD_NO_NEW_PRIVILEGES,
+		.wall = &wall,
 		.signals = CHILD_SIGNALS_DEFAULT,
 		.failure = HELPER_NAME ": cannot be executed",
 		.failure_kind = ERROR_INTERNAL,

@@ -11,6 +11,7 @@
 
 #include "support/interrupt.h"
 #include "support/memory.h"
+#include "support/wall.h"
 #include "vm/packets.h"
 #include "vm/qemu_args.h"
 #include "vm/relay.h"
@@ -187,6 +188,8 @@ static int start(struct passt *passt, int socket, struct error *err)
 	static const char *const env[] = {"LC_ALL=C", "PATH=/usr/bin:/bin", NULL};
 	static const struct child_limit limits[] = {{RLIMIT_CORE, {0, 0}}, {RLIMIT_FSIZE, {0, 0}}};
 	const int fds[] = {null, null, messages, [SOCKET_FD] = socket};
+	struct wall wall;
+	wall_make(WALL_OUTER, &wall);
 	const struct child_options options = {
 		.path = path,
 		.argv = arguments,
@@ -196,6 +199,7 @@ static int start(struct passt *passt, int socket, struct error *err)
 		.dir = -1,
 		.death_signal = SIGKILL,
 		.privileges = CHILD_NO_NEW_PRIVILEGES,
+		.wall = &wall,
 		.signals = CHILD_SIGNALS_DEFAULT,
 		.limits = limits,
 		.limit_count = sizeof(limits) / sizeof(limits[0]),

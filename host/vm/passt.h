@@ -1,8 +1,9 @@
 /*
  * The guest's way to the network: passt, a program that turns the guest's packets into connections
- * of an ordinary user's. It confines itself. What the guest sends comes to it by a filter of ours
- * (relay.h), whose other socket is for QEMU: passt connects to whatever address it is told, and the
- * host's loopback is to be out of the guest's reach.
+ * of an ordinary user's. It confines itself, behind a filter of ours (wall.h) that is there from
+ * its start. What the guest sends comes to it by a filter of ours (relay.h), whose other socket is
+ * for QEMU: passt connects to whatever address it is told, and the host's loopback is to be out of
+ * the guest's reach.
  */
 #ifndef LAYERVM_VM_PASST_H
 #define LAYERVM_VM_PASST_H
