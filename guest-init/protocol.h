@@ -60,7 +60,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PROTOCOL_VERSION 5
+#define PROTOCOL_VERSION 6
 #define PROTOCOL_PORT "layervm.channel" /* the port's name on the virtio-serial bus */
 #define PROTOCOL_SCRIPT "/dev/.layervm/script"
 #define PROTOCOL_TOOLBOX "/dev/.layervm/bin"
@@ -92,6 +92,7 @@ enum frame_type {
 	FRAME_START = 68,      /* empty */
 	FRAME_TERMINATE = 69,  /* empty: SIGTERM to the job's process group; with a terminal SIGHUP
 				  and SIGCONT to its leader and its foreground process group */
+	FRAME_KILL = 70,       /* empty: SIGKILL to all processes but init */
 	FRAME_UNPACK = 71,     /* empty: the job is to unpack an image */
 	FRAME_COMMAND = 72,    /* a line for the shell */
 	FRAME_SHELL = 73,      /* empty: the job is an interactive shell */

@@ -174,6 +174,9 @@ static int take_frame(struct run *run, struct fault *fault)
 	case FRAME_TERMINATE:
 		task_terminate(run->task);
 		return 0;
+	case FRAME_KILL:
+		kill(-1, SIGKILL);
+		return 0;
 	default:
 		return fault_set(fault, "frame of type %d from the host while the job runs",
 			(int)frame.type);

@@ -18,8 +18,7 @@
  */
 #define DISK_SIZE_MAX (CACHE_DISK_ROOM + CACHE_DISK_ROOM / 8)
 
-/* Whether the last guest that had the disk let it go as it should. */
-static bool is_clean(int fd)
+bool cache_disk_is_clean(int fd)
 {
 	struct disk_state state;
 	struct error err;
@@ -72,7 +71,7 @@ int cache_disk_open(const struct cache *cache, const char *id, struct report *re
 		/* Whoever had the lock may have put another disk in its place. */
 		if (!cache_is_current(cache, KIND, &key, found))
 			continue;
-		if (is_clean(found)) {
+		if (cache_disk_is_clean(found)) {
 			*fd = steal_fd(&found);
 			return 0;
 		}

@@ -21,4 +21,10 @@
 int cache_disk_open(const struct cache *cache, const char *id, struct report *report, int *fd,
 	struct error *err);
 
+/*
+ * Whether the disk was let go of as it should be by the guest that had it; the next run begins with
+ * an empty one where not. For disks that no guest has at the moment.
+ */
+bool cache_disk_is_clean(int fd);
+
 #endif

@@ -240,6 +240,19 @@ int guest_extras_restore(const struct guest_extras *extras, struct tree *tree, s
 	return host_files_restore(&extras->files, tree, err);
 }
 
+void guest_extras_tell_lost(const struct guest_extras *extras)
+{
+	for (size_t i = 0; i < extras->disk_count; i++) {
+		const struct vm_disk *disk = &extras->disks[i];
+		if (extras->cache_ids[i] != NULL && disk->writable &&
+			!cache_disk_is_clean(disk->fd))
+			report_warning(extras->report,
+				"cache %s: is lost, because the guest ended before it was "
+				"unmounted; the next run begins with an empty one",
+				extras->cache_ids[i]);
+	}
+}
+
 /* What the guest met as a network that is gone is told where it can be told. */
 static void note_passt(const struct guest_extras *extras)
 {

@@ -44,6 +44,9 @@ void guest_extras_add_env(const struct guest_extras *extras, char ***env);
  */
 int guest_extras_restore(const struct guest_extras *extras, struct tree *tree, struct error *err);
 
+/* After the guest's end: warns of each cache mount that is lost, since it was not unmounted. */
+void guest_extras_tell_lost(const struct guest_extras *extras);
+
 /* Ends passt, lets the locks go, wipes secrets. NULL is allowed. */
 void guest_extras_free(struct guest_extras *extras);
 

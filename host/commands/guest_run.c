@@ -333,6 +333,8 @@ static int do_job(struct guest_run *run, const struct vm_job *job, struct vm_out
 	double cpu_before = cpu_seconds(RUSAGE_CHILDREN);
 	r = vm_continue(run->vm, &surroundings.job, outcome, err);
 	tell_time(run->options->report, "guest", run->started, cpu_before);
+	if (run->extras != NULL)
+		guest_extras_tell_lost(run->extras);
 	if (outcome->template_bad)
 		warm_boot_discard(run->cache, &run->warm);
 	return r;

@@ -119,10 +119,12 @@ static void take_signal(struct running *run)
 	char bytes[64];
 	while (read(interrupt_fd(), bytes, sizeof(bytes)) > 0)
 		;
-	bool at_once = run->ending || interrupt_count() > 1;
-	kill(-run->child.pid, at_once ? SIGKILL : SIGTERM);
-	if (!run->ending)
-		run->deadline_ms = now_ms() + GRACE_MS;
+	if (interrupt_count() > 1)
+		kill(-run->child.pid, SIGKILL);
+	if (run->ending)
+		return;
+	kill(-run->child.pid, SIGTERM);
+	run->deadline_ms = now_ms() + GRACE_MS;
 	run->ending = true;
 }
 

@@ -8,16 +8,24 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "support/clock.h"
+
 /* Written by the handler, read by all threads. */
-static atomic_int interrupt_signal;
-static atomic_int interrupt_signals;
+static atomic_llong interrupt_first_ms; /* when the first signal came; 0: none has */
+static atomic_int interrupt_signal;     /* the first one */
+static atomic_int interrupt_again;      /* whether one came after the pause */
 static int interrupt_pipe[2] = {-1, -1};
 
+/* A handler may run in two threads at once: the one that sets the time has the first signal. */
 static void on_signal(int number)
 {
 	int saved = errno;
-	interrupt_signal = number;
-	atomic_fetch_add(&interrupt_signals, 1);
+	long long none = 0;
+	int64_t now = clock_ms();
+	if (atomic_compare_exchange_strong(&interrupt_first_ms, &none, now))
+		interrupt_signal = number;
+	else if (now - none >= INTERRUPT_PAUSE_MS)
+		interrupt_again = 1;
 	ssize_t n = write(interrupt_pipe[1], "", 1);
 	(void)n; /* a full pipe is readable all the same */
 	errno = saved;
@@ -41,7 +49,7 @@ int interrupt_setup(struct error *err)
 
 int interrupt_check(struct error *err)
 {
-	if (interrupt_signals == 0)
+	if (interrupt_signal == 0)
 		return 0;
 	error_set(err, ERROR_INTERRUPTED, EINTR, "ended by SIG%s before it was done",
 		sigabbrev_np(interrupt_signal));
@@ -67,7 +75,7 @@ int interrupt_wait(int fd, short events, const char *name, struct error *err)
 
 unsigned interrupt_count(void)
 {
-	return (unsigned)interrupt_signals;
+	return interrupt_signal == 0 ? 0 : interrupt_again == 0 ? 1 : 2;
 }
 
 int interrupt_fd(void)

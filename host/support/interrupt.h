@@ -21,7 +21,17 @@ int interrupt_check(struct error *err);
  */
 int interrupt_wait(int fd, short events, const char *name, struct error *err);
 
-/* How many signals came so far: the second one means "at once". */
+/*
+ * The pause, in milliseconds since the first signal, before which no further one counts:
+ * timeout(1), a shell's pipeline, docker stop and CI signal a command and its group, which is one
+ * wish told twice.
+ */
+#define INTERRUPT_PAUSE_MS 1000
+
+/*
+ * How many signals counted so far: 0; 1; 2 once another one came INTERRUPT_PAUSE_MS or more after
+ * the first one, which means "at once". The first signal is the one that errors name.
+ */
 unsigned interrupt_count(void);
 
 /* Readable (one byte a signal) after a signal; -1 before interrupt_setup. Belongs to this file. */

@@ -77,6 +77,21 @@ static void stop_gently(struct follow *f, enum machine_stop why)
 	session_terminate(f->session);
 }
 
+/*
+ * The time of grace is over. A job that did not end in it is killed where the guest still has disks
+ * to unmount.
+ */
+static void end_grace(struct follow *f)
+{
+	bool has_job = f->session->stage < SESSION_ENDING;
+	note_reason(f, STOP_UNREAD); /* where there is no reason yet */
+	f->over = f->session->killed || !has_job || !saves_disks(f);
+	if (f->over)
+		return;
+	session_kill(f->session);
+	f->grace_limit = clock_ms() + MACHINE_SAVE_SECONDS * 1000;
+}
+
 /* The keys that leave are for a guest that does not listen; typed once more they end it at once. */
 static void leave(struct follow *f)
 {
@@ -219,7 +234,7 @@ static int check_limits(struct follow *f)
 	if (now >= f->end_limit)
 		stop(f, STOP_END);
 	if (now >= f->grace_limit)
-		stop(f, STOP_UNREAD); /* or for the reason that there is already */
+		end_grace(f);
 	int64_t next = boot_limit;
 	if (f->run_limit < next)
 		next = f->run_limit;

@@ -27,7 +27,7 @@ enum machine_stop {
 
 #define MACHINE_BOOT_SECONDS_KVM 30  /* a fast machine takes less than one */
 #define MACHINE_BOOT_SECONDS_TCG 180 /* a slow machine takes some ten */
-#define MACHINE_GRACE_SECONDS 5      /* from SIGTERM to the job, to its end */
+#define MACHINE_GRACE_SECONDS 5      /* from SIGTERM to the job, to its end, or to SIGKILL */
 #define MACHINE_SAVE_SECONDS 10      /* of a run that was ended: for its disks to be unmounted */
 #define MACHINE_END_SECONDS 60       /* QEMU writes its tables to the overlay */
 

@@ -277,6 +277,8 @@ static int take_frame(
 		session->stage = SESSION_RUNNING;
 		if (session->terminated)
 			request_put(&session->to, FRAME_TERMINATE, NULL, 0);
+		if (session->killed)
+			request_put(&session->to, FRAME_KILL, NULL, 0);
 		return 0;
 	case FRAME_STDOUT:
 	case FRAME_STDERR:
@@ -349,6 +351,13 @@ void session_terminate(struct session *session)
 	session->terminated = true;
 	if (runs(session))
 		request_put(&session->to, FRAME_TERMINATE, NULL, 0);
+}
+
+void session_kill(struct session *session)
+{
+	session->killed = true;
+	if (runs(session))
+		request_put(&session->to, FRAME_KILL, NULL, 0);
 }
 
 void session_free(struct session *session)

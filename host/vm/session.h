@@ -41,6 +41,7 @@ struct session {
 	size_t under_way;             /* bytes of input that the job has not taken yet */
 	bool input_ended;
 	bool terminated; /* session_terminate was called: no other job follows */
+	bool killed;     /* session_kill was */
 
 	/* How the run's own job ended, and the run. */
 	struct exit_report exit;          /* all zero: it did not */
@@ -77,6 +78,9 @@ void session_resize(struct session *session, uint32_t rows, uint32_t columns);
 
 /* Asks the guest to end the job that runs or is about to; no other job follows. */
 void session_terminate(struct session *session);
+
+/* Has the guest end the job by SIGKILL, after session_terminate. */
+void session_kill(struct session *session);
 
 /* Frees what the session holds. */
 void session_free(struct session *session);

@@ -174,9 +174,10 @@ unsigned vm_default_cpus(enum vm_accel wanted);
  * system errors), ERROR_QEMU (missing, refused, died), ERROR_OUTPUT (a file of the job's streams
  * cannot be written), ERROR_TIMEOUT, ERROR_INTERRUPTED. QEMU and all it started are gone when this
  * returns, and die with the calling process too. On interrupt_fd's first signal the job gets
- * SIGTERM (with a terminal, SIGHUP) and some seconds; on the second QEMU is killed at once. A run
- * that is ended so, or by its time limit, unmounts its disks where that is of use: with disks_stay
- * and with writable further disks. A warning tells where disks that stay were not unmounted.
+ * SIGTERM (with a terminal, SIGHUP) and some seconds; on the second (interrupt_count) QEMU is
+ * killed at once. A run that is ended so, or by its time limit, unmounts its disks where that is of
+ * use: with disks_stay and with writable further disks. A warning tells where disks that stay were
+ * not unmounted.
  *
  * A job's terminal is raw while the job runs, and given back on every way out; the keys that leave
  * it (escape.h) end QEMU at once, or as a signal does where disks are to be unmounted: an

@@ -183,6 +183,7 @@ enum manners {
 	MANNERS_NONE,
 	MANNERS_OBEYS,    /* its job ends when it is told to */
 	MANNERS_UNMOUNTS, /* and its disk is unmounted then */
+	MANNERS_STUBBORN, /* that too, but its job does not end until it is killed */
 };
 
 static void __attribute__((noreturn)) behave_hang(enum manners manners)
@@ -194,6 +195,8 @@ static void __attribute__((noreturn)) behave_hang(enum manners manners)
 	if (manners == MANNERS_NONE)
 		fake_wait();
 	fake_take_until(FRAME_TERMINATE);
+	if (manners == MANNERS_STUBBORN)
+		fake_take_until(FRAME_KILL);
 	fake_put_exit(EXIT_SIGNAL, SIGTERM, 0, 0, "");
 	if (manners == MANNERS_OBEYS)
 		fake_wait();
@@ -349,6 +352,8 @@ void fake_qemu(const char *name, char **argv)
 		behave_hang(MANNERS_OBEYS);
 	if (strcmp(name, "unmount") == 0 || strcmp(name, "kept-unmount") == 0)
 		behave_hang(MANNERS_UNMOUNTS);
+	if (strcmp(name, "kept-stubborn") == 0)
+		behave_hang(MANNERS_STUBBORN);
 	if (strncmp(name, "look-", 5) == 0)
 		behave_look(name + 5);
 	behave_early(name);

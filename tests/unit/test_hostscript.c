@@ -197,6 +197,7 @@ static void test_much_output(void **state)
 struct interrupter {
 	int fd; /* they are sent once something was written here */
 	int signals;
+	long pause_ms;   /* before each of them */
 	int64_t sent_ms; /* when the last one was */
 };
 
@@ -214,27 +215,37 @@ static void *send_signals(void *argument)
 	struct stat st;
 	while (fstat(me->fd, &st) == 0 && st.st_size == 0)
 		nanosleep(&step, NULL);
+	const struct timespec pause = {
+		.tv_sec = me->pause_ms / 1000, .tv_nsec = me->pause_ms % 1000 * 1000 * 1000};
 	for (int i = 0; i < me->signals; i++) {
-		nanosleep(&step, NULL);
+		nanosleep(&pause, NULL);
 		me->sent_ms = now_ms();
 		kill(getpid(), SIGTERM);
 	}
 	return NULL;
 }
 
+struct interruption {
+	const char *script;
+	int signals;
+	long pause_ms;
+	bool has_trap_run;
+};
+
 /* Returns 0 where the script ended as it should, and well before the time of grace was over. */
-static int run_interrupted(const char *script, int signals, int report_fd)
+static int run_interrupted(const struct interruption *wanted, int report_fd)
 {
 	cleanup_tree struct tree *tree = empty_tree();
 	cleanup_report struct report *report = report_new(REPORT_PLAIN, report_fd);
 	const struct workdir_options options = {.report = report};
-	struct interrupter interrupter = {.fd = report_fd, .signals = signals};
+	struct interrupter interrupter = {
+		.fd = report_fd, .signals = wanted->signals, .pause_ms = wanted->pause_ms};
 	struct error err = {0};
 	pthread_t thread;
 	if (interrupt_setup(&err) < 0 ||
 		pthread_create(&thread, NULL, send_signals, &interrupter) != 0)
 		return 1;
-	int r = workdir_run(tree, script, &options, &err);
+	int r = workdir_run(tree, wanted->script, &options, &err);
 	int64_t ended_ms = now_ms();
 	pthread_join(thread, NULL);
 	if (r >= 0 || err.kind != ERROR_INTERRUPTED || err.status != SIGTERM)
@@ -245,15 +256,15 @@ static int run_interrupted(const char *script, int signals, int report_fd)
 static void test_interrupted(void **state)
 {
 	(void)state;
-	static const struct {
-		const char *script;
-		int signals;
-		bool has_trap_run;
-	} table[] = {
+	static const struct interruption table[] = {
 		/* It was a SIGTERM, and there was time. */
-		{"trap 'echo ended; exit 0' TERM; echo $$; sleep 300 & wait", 1, true},
+		{"trap 'echo ended; exit 0' TERM; echo $$; sleep 300 & wait", 1, 10, true},
+		/* Signals that come together are one. */
+		{"trap 'sleep 0.2; echo ended; exit 0' TERM; echo $$; sleep 300 & wait", 3, 10,
+			true},
 		/* It does not want to go. */
-		{"trap '' TERM; echo $$; while :; do sleep 1; done", 2, false},
+		{"trap '' TERM; echo $$; while :; do sleep 1; done", 2, INTERRUPT_PAUSE_MS + 10,
+			false},
 	};
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		int status;
@@ -261,7 +272,7 @@ static void test_interrupted(void **state)
 		report_free(report_to_file(&fd));
 		pid_t pid = fork();
 		if (pid == 0)
-			_exit(run_interrupted(table[i].script, table[i].signals, fd));
+			_exit(run_interrupted(&table[i], fd));
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_int_equal(status, 0);
 		cleanup_free char *text = reported(fd);

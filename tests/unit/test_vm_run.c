@@ -407,6 +407,7 @@ static void test_disks_that_stay(void **state)
 		{"unmount", "", 4},
 		{"kept-unmount", "", 4},
 		{"kept-obey", not_whole, 25},
+		{"kept-stubborn", "", 15},
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT(table); i++) {

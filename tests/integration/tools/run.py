@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 """Runs a command and sees to it that nothing of it stays behind.
 
-    run.py [--limit SECONDS] [--on TEXT=ACTION]... [--after MILLISECONDS=ACTION] -- COMMAND...
+    run.py [--limit SECONDS] [--on TEXT=ACTION]... [--after MILLISECONDS=ACTION]... -- COMMAND...
 
 Is the reaper of all that the command starts. Its standard error is passed on; once TEXT has
 appeared there, ACTION is done: the name of a signal that the command itself gets (INT), several
-in a row (INT,INT), or kill-qemu, which ends the QEMU among its children with SIGKILL. --after does
+a pause apart (INT,INT), or kill-qemu, which ends the QEMU among its children with SIGKILL. --after does
 its action after a time, unless the command was done by then.
 
 The exit status is the command's, 128 + n if signal n ended it; 98 when the limit (120 seconds
@@ -64,7 +64,7 @@ def act(action, command):
         return
     for number, name in enumerate(action.split(",")):
         if number > 0:
-            time.sleep(0.3)  # two signals at once would be one
+            time.sleep(1.1)  # two signals within a second count as one
         command.send_signal(signal.Signals["SIG" + name])
 
 
@@ -81,7 +81,7 @@ def reap():
 def follow(command, actions, timed, deadline):
     """Passes standard error on until its end, or that of the command; does the actions.
 
-    timed: [(when, action)], at most one.
+    timed: [(when, action)], the earliest first.
     """
     seen = b""
     pipe = command.stderr.fileno()
@@ -90,8 +90,8 @@ def follow(command, actions, timed, deadline):
         if timed:
             wait = min(wait, max(0, timed[0][0] - time.monotonic()))
         ready, _, _ = select.select([pipe], [], [], wait)
-        if timed and time.monotonic() >= timed[0][0]:
-            _, action = timed.pop()
+        while timed and time.monotonic() >= timed[0][0]:
+            _, action = timed.pop(0)
             if command.poll() is None:
                 act(action, command)
         if ready:
@@ -112,7 +112,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--limit", type=float, default=120)
     parser.add_argument("--on", action="append", default=[])
-    parser.add_argument("--after")
+    parser.add_argument("--after", action="append", default=[])
     parser.add_argument("command", nargs="+")
     arguments = parser.parse_args()
     actions = [(on.rpartition("=")[0].encode(), on.rpartition("=")[2]) for on in arguments.on]
@@ -125,9 +125,10 @@ def main():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     timed = []
-    if arguments.after:
-        milliseconds, _, action = arguments.after.partition("=")
+    for after in arguments.after:
+        milliseconds, _, action = after.partition("=")
         timed.append((time.monotonic() + int(milliseconds) / 1000, action))
+    timed.sort(key=lambda item: item[0])
     in_time = follow(command, actions, timed, time.monotonic() + arguments.limit)
     if in_time:
         status = command.wait()
