@@ -20,6 +20,9 @@
 
 #define MIB (UINT64_C(1) << 20)
 
+/* As many layers as Docker's own store stacks (moby, layer/layer_store.go). */
+#define DOCKER_LAYERS_MAX 125u
+
 static enum base_check base_check(const struct build_options *options)
 {
 	return options->verify ? BASE_CHECK_BYTES : BASE_CHECK_IDENTITY;
@@ -262,6 +265,21 @@ static int prepare_tree(const struct build_options *options, struct build_base *
 	return r;
 }
 
+/* Tells what of the base makes the new image another one than its user may want. */
+static void warn_base(const struct image *base, struct report *report)
+{
+	cleanup_free char *triggers = image_triggers(base);
+	if (triggers != NULL)
+		report_warning(report,
+			"the base has ONBUILD triggers, which are neither run nor kept: %s",
+			triggers);
+	if (base->layer_count + 1 > DOCKER_LAYERS_MAX)
+		report_warning(report,
+			"the image gets %zu layers, of which docker load takes %u at most; a base "
+			"made by layervm export is one layer",
+			base->layer_count + 1, DOCKER_LAYERS_MAX);
+}
+
 /* Opens the base, and the user's cache, where it may be known. */
 static int find_base(const struct build_options *options, struct build_result *result,
 	struct cache **cache, struct build_base *base, struct error *err)
@@ -272,6 +290,8 @@ static int find_base(const struct build_options *options, struct build_result *r
 	int r = open_base(options, *cache, &result->base, err);
 	if (r < 0)
 		return r;
+	if (options->output != NULL)
+		warn_base(result->base, options->report);
 	base->image = result->base;
 	base->cache = *cache;
 	base->report = options->report;

@@ -5,14 +5,17 @@
 #include <time.h>
 
 #include "image/config_check.h"
+#include "image/config_merge.h"
 #include "image/diff_ids.h"
-#include "image/env.h"
 #include "image/image.h"
 #include "image/json_safe.h"
 #include "support/memory.h"
 
 #define NO_HISTORY "history missing in the base image"
 #define ROOTFS_HISTORY "imported from a root file system tar"
+
+/* The bytes of triggers that image_triggers gives before it breaks off. */
+#define TRIGGERS_MAX 300u
 
 /*
  * Keys of the base's document that do not go on: those that are made anew, and those that tell of
@@ -38,12 +41,6 @@ static const char *const dropped_keys[] = {
 	/* How BuildKit made the base. */
 	"moby.buildkit.buildinfo.v1",
 	"moby.buildkit.cache.v0",
-};
-
-/* Keys of the base's `config` that FROM does not pass on. */
-static const char *const dropped_config_keys[] = {
-	"Image",   /* the image that the base was built from */
-	"OnBuild", /* triggers are meant for the next build only */
 };
 
 static bool is_listed(const char *key, const char *const *list, size_t count)
@@ -82,48 +79,6 @@ static int format_time(int64_t seconds, char *text, size_t size, struct error *e
 	strftime(date, sizeof(date), "%m-%dT%H:%M:%SZ", &tm);
 	snprintf(text, size, "%04d-%s", tm.tm_year + 1900, date);
 	return 0;
-}
-
-static json_object *merge_labels(json_object *base, json_object *spec)
-{
-	json_object *merged = json_object_new_object();
-	json_object *const sources[] = {base, spec};
-	for (size_t i = 0; i < 2; i++) {
-		if (sources[i] == NULL)
-			continue;
-		json_object_object_foreach(sources[i], key, value)
-			json_object_object_add(merged, key, json_object_get(value));
-	}
-	return merged;
-}
-
-static json_object *merge_config(json_object *base, json_object *spec)
-{
-	json_object *merged = json_object_new_object();
-	if (base != NULL) {
-		json_object_object_foreach(base, key, value)
-		{
-			if (!IS_LISTED(key, dropped_config_keys))
-				json_object_object_add(merged, key, json_object_get(value));
-		}
-	}
-	if (spec == NULL)
-		return merged;
-	/* The base's command is made for the base's entry point. */
-	if (get(spec, "Entrypoint") != NULL && get(spec, "Cmd") == NULL)
-		json_object_object_del(merged, "Cmd");
-	json_object_object_foreach(spec, name, given)
-	{
-		if (given == NULL)
-			continue;
-		if (strcmp(name, "Env") == 0)
-			json_object_object_add(merged, name, env_merge(get(base, name), given));
-		else if (strcmp(name, "Labels") == 0)
-			json_object_object_add(merged, name, merge_labels(get(base, name), given));
-		else
-			json_object_object_add(merged, name, json_object_get(given));
-	}
-	return merged;
 }
 
 static json_object *history_entry(
@@ -213,7 +168,7 @@ int image_make_config(const struct image *base, const struct image_write_options
 	add_text(document, "created", created);
 	add_text(document, "os", "linux");
 	json_object_object_add(
-		document, "config", merge_config(get(base->config, "config"), options->config));
+		document, "config", config_merge(get(base->config, "config"), options->config));
 	json_object_object_add(document, "history", make_history(base, options, created));
 	json_object_object_add(document, "rootfs",
 		diff_ids_rootfs(
@@ -222,6 +177,26 @@ int image_make_config(const struct image *base, const struct image_write_options
 		return error_set(err, ERROR_SPEC, EINVAL,
 			"config: is nested deeper than the limit of %d", JSON_DEPTH_MAX);
 	return 0;
+}
+
+char *image_triggers(const struct image *base)
+{
+	cleanup_buffer struct buffer text = {0};
+	json_object *list = get(get(base->config, "config"), "OnBuild");
+	size_t count = list != NULL ? json_object_array_length(list) : 0;
+	if (count == 0)
+		return NULL;
+	for (size_t i = 0; i < count && text.len < TRIGGERS_MAX; i++)
+		buffer_printf(&text, "%s%s", i > 0 ? "; " : "",
+			json_object_get_string(json_object_array_get_idx(list, i)));
+	if (text.len > TRIGGERS_MAX) {
+		text.len = TRIGGERS_MAX;
+		/* Not within a character. */
+		while ((text.data[text.len] & 0xc0) == 0x80)
+			text.len--;
+		buffer_add_text(&text, "...");
+	}
+	return buffer_steal_text(&text);
 }
 
 struct digest image_config_digest(json_object *config)

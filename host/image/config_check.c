@@ -22,19 +22,24 @@ int config_check_part(
 {
 	if (config == NULL)
 		return 0;
+	static const struct {
+		const char *key;
+		json_type type;
+	} keys[] = {
+		{"Env", json_type_array},
+		{"OnBuild", json_type_array},
+		{"ExposedPorts", json_type_object},
+		{"Labels", json_type_object},
+		{"Volumes", json_type_object},
+	};
 	int r = json_expect(config, json_type_object, what, "config", kind, err);
-	if (r < 0)
-		return r;
-	json_object *env;
-	r = json_get(config, "Env", json_type_array, what, kind, &env, err);
-	if (r < 0)
-		return r;
-	if (env != NULL)
-		r = check_strings(env, "Env", what, kind, err);
-	if (r < 0)
-		return r;
-	json_object *labels;
-	return json_get(config, "Labels", json_type_object, what, kind, &labels, err);
+	for (size_t i = 0; r == 0 && i < sizeof(keys) / sizeof(keys[0]); i++) {
+		json_object *value = NULL;
+		r = json_get(config, keys[i].key, keys[i].type, what, kind, &value, err);
+		if (r == 0 && value != NULL && keys[i].type == json_type_array)
+			r = check_strings(value, keys[i].key, what, kind, err);
+	}
+	return r;
 }
 
 static int check_history(json_object *document, const char *what, struct error *err)

@@ -15,7 +15,10 @@ int config_check_document(json_object *document, const char *what, struct error 
 /* As config_check_document for an object without rootfs. */
 int config_check_legacy(json_object *document, const char *what, struct error *err);
 
-/* Checks the `config` part alone: Env and Labels. NULL (null, absent) passes. */
+/*
+ * Checks the `config` part alone: Env and OnBuild are lists of strings, ExposedPorts, Labels and
+ * Volumes objects. NULL (null, absent) passes.
+ */
 int config_check_part(
 	json_object *config, const char *what, enum error_kind kind, struct error *err);
 

@@ -275,9 +275,8 @@ struct image_written {
 
 /*
  * The image config document for base + options, canonical bytes (the same inputs give the same):
- * `config` is inherited as FROM does: Env merged by key in the base's order, Labels merged, other
- * keys replaced by the spec's; a new Entrypoint without a new Cmd drops the base's Cmd; null is
- * as if the key were not there. Not passed on: OnBuild, config.Image, and what tells of the
+ * `config` is inherited as FROM does, by the table in config_merge.c; null is as if the key were
+ * not there. Not passed on: OnBuild (image_triggers), config.Image, and what tells of the
  * container or the build that the base came from. Unknown keys are kept. History is kept and
  * extended, and where it does not fit the base's layers brought into line with them;
  * rootfs.diff_ids has the base's and the new layer's. Objects have their keys in byte order. The
@@ -287,6 +286,12 @@ struct image_written {
  */
 int image_make_config(const struct image *base, const struct image_write_options *options,
 	json_object **out, struct error *err);
+
+/*
+ * The base's OnBuild triggers, which are neither run nor passed on, in one line that may be cut;
+ * NULL where there are none. The caller frees it.
+ */
+char *image_triggers(const struct image *base);
 
 /*
  * The environment of the config as a NULL-terminated vector of "KEY=VALUE": the base's Env with

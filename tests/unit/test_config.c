@@ -57,14 +57,30 @@ static const struct merge_case merge_cases[] = {
 	{"{\"config\":{\"Env\":[\"A=1\",\"B=2\",\"A=3\",\"C\"]}}", 0, false, true,
 		"{\"Env\":[\"D=\",\"B=x=y\",\"C=4\",\"D=5\",\"AA=6\"]}",
 		ONE_LAYER("{\"Env\":[\"A=3\",\"B=x=y\",\"C=4\",\"D=5\",\"AA=6\"]}")},
-	/* Labels are merged, other keys replaced whole. */
+	/* Labels, Volumes and ExposedPorts are united, other keys replaced whole. */
 	{"{\"config\":{\"Labels\":{\"a\":\"1\",\"b\":\"2\"},\"Volumes\":{\"/v\":{}},"
 	 "\"User\":\"u\",\"WorkingDir\":\"/w\"}}",
 		0, false, true,
 		"{\"Labels\":{\"b\":\"3\",\"c\":\"4\"},\"Volumes\":{\"/x\":{}},"
 		"\"WorkingDir\":\"\"}",
 		ONE_LAYER("{\"Labels\":{\"a\":\"1\",\"b\":\"3\",\"c\":\"4\"},\"User\":\"u\","
-			  "\"Volumes\":{\"/x\":{}},\"WorkingDir\":\"\"}")},
+			  "\"Volumes\":{\"/v\":{},\"/x\":{}},\"WorkingDir\":\"\"}")},
+	{"{\"config\":{\"ExposedPorts\":{\"80/tcp\":{},\"1\":{\"a\":1}},\"Volumes\":{\"/v\":{}}}}",
+		0, false, true, "{\"ExposedPorts\":{\"443/tcp\":{},\"1\":{}},\"Volumes\":{}}",
+		ONE_LAYER("{\"ExposedPorts\":{\"1\":{},\"443/tcp\":{},\"80/tcp\":{}},"
+			  "\"Volumes\":{\"/v\":{}}}")},
+	{"{\"config\":{\"ExposedPorts\":null,\"Volumes\":null}}", 0, false, true,
+		"{\"ExposedPorts\":{\"1\":{}},\"Volumes\":null}",
+		ONE_LAYER("{\"ExposedPorts\":{\"1\":{}},\"Volumes\":null}")},
+	/* The keys that the spec has take the place of the base's as a whole. */
+	{"{\"config\":{\"Healthcheck\":{\"Test\":[\"CMD\",\"a\"],\"Retries\":3},\"Shell\":[\"b\"],"
+	 "\"StopSignal\":\"INT\",\"ArgsEscaped\":true,\"Memory\":1,\"CpuShares\":2}}",
+		0, false, true,
+		"{\"Healthcheck\":{\"Test\":[\"NONE\"]},\"Memory\":5,\"OnBuild\":[\"RUN y\"]}",
+		ONE_LAYER("{\"ArgsEscaped\":true,\"CpuShares\":2,\"Healthcheck\":{\"Test\":["
+			  "\"NONE\"]},"
+			  "\"Memory\":5,\"OnBuild\":[\"RUN y\"],\"Shell\":[\"b\"],"
+			  "\"StopSignal\":\"INT\"}")},
 	{"{\"config\":{\"Labels\":null,\"Env\":null}}", 0, false, true,
 		"{\"Labels\":{\"b\":\"3\"},\"Env\":[\"A=1\"]}",
 		ONE_LAYER("{\"Env\":[\"A=1\"],\"Labels\":{\"b\":\"3\"}}")},
@@ -214,6 +230,9 @@ static void test_errors(void **state)
 		{"[]", 0, "config: config: expected an object, found an array"},
 		{"{\"Env\":7}", 0, "config: Env: expected an array, found a number"},
 		{"{\"Env\":[null]}", 0, "config: Env: expected a string, found null"},
+		{"{\"Volumes\":[\"/v\"]}", 0,
+			"config: Volumes: expected an object, found an array"},
+		{"{\"OnBuild\":[7]}", 0, "config: OnBuild: expected a string, found a number"},
 		{"{\"Labels\":[]}", 0, "config: Labels: expected an object, found an array"},
 		{"{}", INT64_MAX, "are outside of the years 0 to 9999"},
 		{"{}", 253402300800, "are outside of the years 0 to 9999"},
@@ -233,6 +252,42 @@ static void test_errors(void **state)
 		int r = image_make_config(base, &options, &config, &err);
 		assert_error(&err, r, ERROR_SPEC, cases[i].words);
 		assert_null(config);
+	}
+}
+
+static void test_triggers(void **state)
+{
+	(void)state;
+	cleanup_buffer struct buffer many = {0};
+	cleanup_buffer struct buffer cut = {0};
+	buffer_add_text(&many, "{\"config\":{\"OnBuild\":[\"R\"");
+	buffer_add_text(&cut, "R");
+	for (unsigned i = 0; i < 200; i++)
+		buffer_add_text(&many, ",\"\u00e4\"");
+	buffer_add_text(&many, "]}}");
+	for (unsigned i = 0; i < 74; i++)
+		buffer_add_text(&cut, "; \u00e4");
+	buffer_add_text(&cut, "; ...");
+	cleanup_free char *many_text = buffer_steal_text(&many);
+	cleanup_free char *cut_text = buffer_steal_text(&cut);
+	const struct {
+		const char *base;
+		const char *triggers; /* NULL: none */
+	} cases[] = {
+		{"{}", NULL},
+		{"{\"config\":null}", NULL},
+		{"{\"config\":{\"OnBuild\":null}}", NULL},
+		{"{\"config\":{\"OnBuild\":[]}}", NULL},
+		{"{\"config\":{\"OnBuild\":[\"RUN x\",\"COPY . /y\"]}}", "RUN x; COPY . /y"},
+		{many_text, cut_text},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		cleanup_image struct image *base = base_with(cases[i].base, 0);
+		cleanup_free char *triggers = image_triggers(base);
+		if (cases[i].triggers == NULL)
+			assert_null(triggers);
+		else
+			assert_string_equal(triggers, cases[i].triggers);
 	}
 }
 
@@ -342,6 +397,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_merge),
 		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_triggers),
 		cmocka_unit_test(test_created),
 		cmocka_unit_test(test_env),
 		cmocka_unit_test(test_env_many),
