@@ -175,12 +175,11 @@ static int write_data(struct archive *archive, struct archive_entry *entry, int 
 }
 
 int inode_make(int dir, const char *name, struct archive *archive, struct archive_entry *entry,
-	struct made *made, struct error *err)
+	struct error *err)
 {
 	struct content content = {0};
 	cleanup_attributes struct attributes attributes = {0};
 	cleanup_close int fd = -1;
-	struct stat st;
 	int r = attributes_read(entry, &attributes, err);
 	if (r == 0)
 		r = read_content(entry, &content, err);
@@ -190,9 +189,5 @@ int inode_make(int dir, const char *name, struct archive *archive, struct archiv
 		r = write_data(archive, entry, fd, content.size, err);
 	if (r == 0)
 		r = attributes_set(&attributes, fd, err);
-	if (r == 0 && fstat(fd, &st) < 0)
-		r = error_set_errno(err, ERROR_GUEST, "cannot be looked at");
-	if (r == 0)
-		*made = (struct made){S_ISDIR(st.st_mode), st.st_ino};
 	return r;
 }

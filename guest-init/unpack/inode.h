@@ -4,21 +4,14 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <stdbool.h>
-#include <stdint.h>
 
 #include "support/error.h"
-
-struct made {
-	bool is_directory;
-	uint64_t ino;
-};
 
 /*
  * Makes what the entry is as dir's entry `name`, with data and attributes. What had the name goes,
  * with all below it; only a directory stays where the entry is one, with all below it.
  */
 int inode_make(int dir, const char *name, struct archive *archive, struct archive_entry *entry,
-	struct made *made, struct error *err);
+	struct error *err);
 
 #endif

@@ -4,6 +4,9 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
+#include <string.h>
+#include <unistd.h>
 
 #define READ_SIZE (256u << 10)
 
@@ -40,7 +43,19 @@ static int name_entry(struct archive_entry *entry, int code, struct error *err)
 	return error_wrap(err, code, "%s", path != NULL ? path : "?");
 }
 
-static int read_entries(struct unpacker *unpacker, struct archive *archive, struct error *err)
+/* Whether libarchive passed over a record of the entry, and warns of that. */
+static bool lacks_record(struct archive *archive, int status)
+{
+	const char *words = archive_error_string(archive);
+	return status == ARCHIVE_WARN && words != NULL && strstr(words, "> 1MB") != NULL;
+}
+
+/* What is done with each entry: unpacker_look or unpacker_apply. */
+typedef int apply_fn(struct unpacker *unpacker, struct archive *archive,
+	struct archive_entry *entry, struct error *err);
+
+static int read_entries(
+	struct unpacker *unpacker, struct archive *archive, apply_fn *apply, struct error *err)
 {
 	struct archive_entry *entry;
 	for (;;) {
@@ -51,22 +66,40 @@ static int read_entries(struct unpacker *unpacker, struct archive *archive, stru
 			return error_set(err, ERROR_INPUT, EINVAL, "at byte %" PRId64 ": %s",
 				(int64_t)archive_read_header_position(archive),
 				archive_error_string(archive));
-		int r = unpacker_apply(unpacker, archive, entry, err);
+		if (lacks_record(archive, status))
+			return error_set(err, ERROR_INPUT, E2BIG,
+				"at byte %" PRId64 ": a pax record of over 1 MB, which is not "
+				"read",
+				(int64_t)archive_read_header_position(archive));
+		int r = apply(unpacker, archive, entry, err);
 		if (r < 0)
 			return name_entry(entry, r, err);
 	}
 }
 
-int layer_unpack(
-	struct unpacker *unpacker, int fd, enum layer_compression compression, struct error *err)
+/* Reads the layer once, from its start. */
+static int read_layer(struct unpacker *unpacker, int fd, enum layer_compression compression,
+	apply_fn *apply, struct error *err)
 {
 	__attribute__((cleanup(archive_cleanup))) struct archive *archive = archive_read_new();
 	if (archive == NULL)
 		return error_set(err, ERROR_GUEST, ENOMEM, "libarchive has no memory");
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return error_set_errno(err, ERROR_GUEST, "its start cannot be found");
 	int r = open_archive(archive, fd, compression, err);
+	return r < 0 ? r : read_entries(unpacker, archive, apply, err);
+}
+
+int layer_unpack(
+	struct unpacker *unpacker, int fd, enum layer_compression compression, struct error *err)
+{
+	int r = 0;
+	/* Whiteouts come first, wherever they stand: layer.md, "Whiteouts". */
+	if (unpacker->has_lower)
+		r = read_layer(unpacker, fd, compression, unpacker_look, err);
 	if (r == 0)
-		r = read_entries(unpacker, archive, err);
+		r = unpacker_hide(unpacker, err);
 	if (r == 0)
-		r = unpacker_end_layer(unpacker, err);
-	return r;
+		r = read_layer(unpacker, fd, compression, unpacker_apply, err);
+	return r < 0 ? r : unpacker_end_layer(unpacker, err);
 }

@@ -7,7 +7,8 @@
 #include "unpack/unpacker.h"
 
 /*
- * Unpacks a layer over what is there. fd: its blob, from the start. Fails with ERROR_INPUT where
+ * Unpacks a layer over what is there. fd: its blob, which is read
+ * twice where there are lower layers. Fails with ERROR_INPUT where
  * the layer is at fault, with ERROR_GUEST else; the entry is named.
  */
 int layer_unpack(

@@ -44,7 +44,7 @@ static int unpack_file(
 static int unpack(const char *layers, const char *image, struct error *err)
 {
 	cleanup_manifest struct manifest manifest = {0};
-	cleanup_unpacker struct unpacker unpacker = {.root = -1, .current = DIRECTORY_NONE};
+	cleanup_unpacker struct unpacker unpacker = UNPACKER_NONE;
 	cleanup_close int folder = open(layers, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (folder < 0)
 		return error_set_errno(err, ERROR_GUEST, "%s: cannot be opened", layers);

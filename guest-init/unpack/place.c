@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -15,53 +16,106 @@
 
 #define DIRECTORY_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 
-static int check_part(const char *part, size_t len, bool is_last, struct error *err)
+static bool begins_with(const char *text, const char *prefix)
 {
-	bool whiteout = is_last && strncmp(part, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0;
-	if (len == 2 && memcmp(part, "..", 2) == 0)
-		return error_set(
-			err, ERROR_INPUT, EINVAL, "a name with \"..\" would lead out of the image");
-	if (len > NAME_BYTES_MAX + (whiteout ? strlen(WHITEOUT_PREFIX) : 0))
-		return error_set(err, ERROR_INPUT, ENAMETOOLONG,
-			"a part of the name has %zu bytes; the most is %d", len, NAME_BYTES_MAX);
-	return 0;
+	return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-int member_name_parse(const char *path, struct member_name *out, struct error *err)
+/* Takes out of text what says nothing, and what ".." takes back. */
+static int clean(char *text, struct error *err)
 {
-	char *text = xmalloc(strlen(path) + 1);
 	char *to = text;
-	char *slash = NULL; /* before the last part */
-	*out = (struct member_name){.text = text, .dir = "", .last = text};
-	for (const char *at = path + strspn(path, "/"); *at != '\0';) {
+	for (char *at = text; *at != '\0';) {
 		size_t len = strcspn(at, "/");
 		size_t rest = strspn(at + len, "/");
-		if (len != 1 || at[0] != '.') {
-			if (to != text) {
-				slash = to;
+		bool is_dot = len == 1 && at[0] == '.';
+		bool is_up = len == 2 && at[0] == '.' && at[1] == '.';
+		if (is_up && to == text)
+			return error_set(
+				err, ERROR_INPUT, EINVAL, "its \"..\" leads out of the image");
+		if (is_up) {
+			do
+				to--;
+			while (to > text && *to != '/');
+		} else if (len > 0 && !is_dot) {
+			if (to != text)
 				*to++ = '/';
-			}
-			memcpy(to, at, len);
+			memmove(to, at, len);
 			to += len;
+			if (to - text >= PATH_MAX + (ptrdiff_t)strlen(WHITEOUT_PREFIX))
+				return error_set(err, ERROR_INPUT, ENAMETOOLONG,
+					"a path of over %d bytes", PATH_MAX - 1);
 		}
 		at += len + rest;
 	}
 	*to = '\0';
-	int r = 0;
-	for (const char *at = text; r == 0 && *at != '\0';) {
-		size_t len = strcspn(at, "/");
-		r = check_part(at, len, at[len] == '\0', err);
-		at += len + (at[len] == '/');
+	return 0;
+}
+
+/* The prefix of a whiteout does not count. */
+static int check_lengths(const struct member_name *name, struct error *err)
+{
+	size_t len = strlen(name->dir) + (*name->dir != '\0') + strlen(name->last);
+	size_t spared = begins_with(name->last, WHITEOUT_PREFIX) ? strlen(WHITEOUT_PREFIX) : 0;
+	size_t longest = strlen(name->last) - spared;
+	for (const char *at = name->dir; *at != '\0'; at += strspn(at, "/")) {
+		size_t part = strcspn(at, "/");
+		longest = part > longest ? part : longest;
+		at += part;
 	}
-	if (r == 0 && to - text >= PATH_MAX)
-		r = error_set(err, ERROR_INPUT, ENAMETOOLONG,
-			"the name has %td bytes; the most is %d", to - text, PATH_MAX - 1);
+	if (len - spared >= PATH_MAX)
+		return error_set(err, ERROR_INPUT, ENAMETOOLONG,
+			"a path of %zu bytes; the most is %d", len, PATH_MAX - 1);
+	if (longest > NAME_BYTES_MAX)
+		return error_set(err, ERROR_INPUT, ENAMETOOLONG,
+			"a part of the name has %zu bytes; the most is %d", longest,
+			NAME_BYTES_MAX);
+	return 0;
+}
+
+/* What a last part means; of the parts above it `is_note` tells, and `is_linked` of that above. */
+static enum name_kind find_kind(const char *last, bool is_note, bool is_linked)
+{
+	if (is_linked && !begins_with(last, WHITEOUT_PREFIX))
+		return NAME_LINKED;
+	if (is_note)
+		return NAME_NOTE;
+	if (strcmp(last, WHITEOUT_OPAQUE) == 0)
+		return NAME_OPAQUE;
+	if (begins_with(last, AUFS_PREFIX))
+		return NAME_NOTE;
+	return begins_with(last, WHITEOUT_PREFIX) ? NAME_WHITEOUT : NAME_ENTRY;
+}
+
+/* Whether a part of dir is aufs's own. *linked: only the last one is, and it holds linked files. */
+static bool has_note(const char *dir, bool *linked)
+{
+	const char *found = begins_with(dir, AUFS_PREFIX) ? dir : strstr(dir, "/" AUFS_PREFIX);
+	*linked = false;
+	if (found == NULL)
+		return false;
+	found += *found == '/';
+	*linked = strcmp(found, AUFS_LINKED) == 0;
+	return true;
+}
+
+int member_name_parse(const char *path, struct member_name *out, struct error *err)
+{
+	char *text = xstrdup(path);
+	bool is_linked;
+	*out = (struct member_name){.text = text, .dir = "", .last = text};
+	int r = clean(text, err);
+	if (r < 0)
+		return r;
+	char *slash = strrchr(text, '/');
 	if (slash != NULL) {
 		*slash = '\0';
 		out->dir = text;
 		out->last = slash + 1;
 	}
-	return r;
+	bool is_note = has_note(out->dir, &is_linked);
+	out->kind = find_kind(out->last, is_note, is_linked);
+	return check_lengths(out, err);
 }
 
 void member_name_free(struct member_name *name)
@@ -122,14 +176,16 @@ static int no_directory(const char *path, bool missing, struct error *err)
 }
 
 /* The next directory on the way: the part of path that ends at `end`. */
-static int step(int root, const char *path, size_t end, enum place_mode mode, struct directory *at,
-	struct error *err)
+static int step(const struct place_root *root, const char *path, size_t end, enum place_mode mode,
+	struct directory *at, struct error *err)
 {
 	char prefix[PATH_MAX];
 	memcpy(prefix, path, end);
 	prefix[end] = '\0';
 	const char *slash = strrchr(prefix, '/');
 	const char *name = slash != NULL ? slash + 1 : prefix;
+	if (mode == PLACE_LOWER && names_have(&root->barred, at->ino, name))
+		return put_back(at, err);
 	int fd = openat(at->fd, name, DIRECTORY_FLAGS | O_NOFOLLOW);
 	if (fd < 0 && errno == ENOENT && mode == PLACE_MAKE) {
 		int r = make_missing(at, name, err);
@@ -137,13 +193,13 @@ static int step(int root, const char *path, size_t end, enum place_mode mode, st
 			return r;
 		fd = openat(at->fd, name, DIRECTORY_FLAGS | O_NOFOLLOW);
 	} else if (fd < 0 && (errno == ELOOP || errno == ENOTDIR)) {
-		fd = open_below(root, prefix, 0);
+		fd = open_below(root->fd, prefix, 0);
 		if (fd < 0 && mode == PLACE_MAKE &&
 			(errno == ENOENT || errno == ELOOP || errno == ENOTDIR))
 			return no_directory(prefix, errno != ENOTDIR, err);
 	}
 	bool missing = errno == ENOENT || errno == ELOOP || errno == ENOTDIR;
-	if (fd < 0 && !(missing && mode == PLACE_EXISTING))
+	if (fd < 0 && !(missing && mode != PLACE_MAKE))
 		return error_set_errno(err, ERROR_GUEST, "\"%s\" cannot be opened", prefix);
 	int r = put_back(at, err);
 	if (r < 0 || fd < 0) {
@@ -154,10 +210,10 @@ static int step(int root, const char *path, size_t end, enum place_mode mode, st
 }
 
 /* Part by part: something is missing, or a symlink. */
-static int walk(
-	int root, const char *path, enum place_mode mode, struct directory *out, struct error *err)
+static int walk(const struct place_root *root, const char *path, enum place_mode mode,
+	struct directory *out, struct error *err)
 {
-	int fd = open_below(root, "", 0);
+	int fd = open_below(root->fd, "", 0);
 	if (fd < 0)
 		return error_set_errno(err, ERROR_GUEST, "the root cannot be opened");
 	int r = take(fd, path, out, err);
@@ -169,11 +225,11 @@ static int walk(
 	return r;
 }
 
-int directory_open(
-	int root, const char *path, enum place_mode mode, struct directory *out, struct error *err)
+int directory_open(const struct place_root *root, const char *path, enum place_mode mode,
+	struct directory *out, struct error *err)
 {
 	*out = DIRECTORY_NONE;
-	int fd = open_below(root, path, RESOLVE_NO_SYMLINKS);
+	int fd = open_below(root->fd, path, RESOLVE_NO_SYMLINKS);
 	if (fd < 0)
 		return walk(root, path, mode, out, err);
 	int r = take(fd, path, out, err);

@@ -9,20 +9,31 @@
 #include <time.h>
 
 #include "support/error.h"
+#include "unpack/names.h"
 
 #define NAME_BYTES_MAX 255
 
-/* A member's name without "." and empty parts. */
+enum name_kind {
+	NAME_ENTRY,
+	NAME_WHITEOUT, /* takes a name of lower layers away */
+	NAME_OPAQUE,   /* takes all away that lower layers have in a directory */
+	NAME_LINKED,   /* aufs's name for a file that has several: hard links lead to it */
+	NAME_NOTE,     /* what else aufs writes for itself, and all that is below it */
+};
+
+/* A member's name without ".", ".." and empty parts. */
 struct member_name {
 	char *text;       /* owns both */
 	const char *dir;  /* what is before the last part; "" for the root */
 	const char *last; /* the last part; "" for the root itself */
+	enum name_kind kind;
 };
 
 /*
- * Takes a name apart. Fails with ERROR_INPUT on "..", on parts over NAME_BYTES_MAX bytes (the
- * last one of a whiteout may have its prefix besides), and on what is too long for a system call.
- * The caller frees it by member_name_free.
+ * Takes a name apart; ".." takes back the part before it, whatever that is. Fails with ERROR_INPUT
+ * on ".." that leads out of the root, on parts over NAME_BYTES_MAX bytes, and on what is too long
+ * for a system call; the prefix of a whiteout counts in neither. The caller frees it by
+ * member_name_free, after a failure too.
  */
 int member_name_parse(const char *path, struct member_name *out, struct error *err);
 void member_name_free(struct member_name *name);
@@ -43,6 +54,13 @@ struct directory {
 enum place_mode {
 	PLACE_MAKE,     /* what is missing is made: mode 0755, uid and gid 0, mtime 0 */
 	PLACE_EXISTING, /* fd is -1 where it is missing */
+	PLACE_LOWER,    /* the same; what is barred is missing */
+};
+
+/* Where paths begin, and symlinks stay within. */
+struct place_root {
+	int fd;
+	struct names barred; /* symlinks that PLACE_LOWER does not follow */
 };
 
 /*
@@ -50,8 +68,8 @@ enum place_mode {
  * Fails with ERROR_INPUT where a part of it is no directory (PLACE_MAKE). The caller closes the
  * result by directory_leave or directory_close, after a failure too.
  */
-int directory_open(
-	int root, const char *path, enum place_mode mode, struct directory *out, struct error *err);
+int directory_open(const struct place_root *root, const char *path, enum place_mode mode,
+	struct directory *out, struct error *err);
 
 /* Puts the mtime back and closes. */
 int directory_leave(struct directory *directory, struct error *err);

@@ -17,27 +17,20 @@
 
 int unpacker_open(const char *path, struct unpacker *unpacker, struct error *err)
 {
-	struct stat st;
-	*unpacker = (struct unpacker){.current = DIRECTORY_NONE};
-	unpacker->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (unpacker->root < 0 || fstat(unpacker->root, &st) < 0)
+	*unpacker = UNPACKER_NONE;
+	unpacker->root.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (unpacker->root.fd < 0)
 		return error_set_errno(err, ERROR_GUEST, "%s: cannot be opened", path);
-	unpacker->root_ino = st.st_ino;
 	return 0;
 }
 
 void unpacker_free(struct unpacker *unpacker)
 {
-	cleanup_close_fn(&unpacker->root);
+	cleanup_close_fn(&unpacker->root.fd);
+	cleanup_close_fn(&unpacker->linked.fd);
+	names_clear(&unpacker->root.barred);
+	buffer_free(&unpacker->whiteouts);
 	directory_close(&unpacker->current);
-	marks_clear(&unpacker->marks);
-}
-
-int unpacker_end_layer(struct unpacker *unpacker, struct error *err)
-{
-	marks_clear(&unpacker->marks);
-	unpacker->has_lower = true;
-	return directory_leave(&unpacker->current, err);
 }
 
 /*
@@ -49,83 +42,126 @@ static int go_to(struct unpacker *u, const char *path, enum place_mode mode, str
 	const struct directory *current = &u->current;
 	if (current->fd >= 0 && current->path != NULL && strcmp(current->path, path) == 0)
 		return 0;
-	u->current_marked = false;
 	int r = directory_leave(&u->current, err);
-	return r < 0 ? r : directory_open(u->root, path, mode, &u->current, err);
+	return r < 0 ? r : directory_open(&u->root, path, mode, &u->current, err);
 }
 
 /*
- * Marks the current directory and all above it as given by this layer. A mark on the way says
- * nothing of what is above: it may be left from a directory that had the number before.
+ * The directory for files that entries of this layer may be linked to, but that are no part of the
+ * image. No member of a layer can have its name.
  */
-static int mark_current(struct unpacker *u, struct error *err)
+static int open_linked(struct unpacker *u, struct error *err)
 {
-	cleanup_close int above = -1;
-	uint64_t ino = u->current.ino;
-	int at = u->current.fd;
-	marks_add(&u->marks, ino, "", MARK_FRESH);
-	while (ino != u->root_ino) {
-		struct stat st;
-		int up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-		cleanup_close_fn(&above);
-		above = at = up;
-		if (up < 0 || fstat(up, &st) < 0)
-			return error_set_errno(err, ERROR_GUEST, "\"..\" cannot be opened");
-		ino = st.st_ino;
-		marks_add(&u->marks, ino, "", MARK_FRESH);
-	}
-	u->current_marked = true;
+	if (u->linked.fd >= 0)
+		return 0;
+	int r = go_to(u, "", PLACE_EXISTING, err);
+	if (r < 0)
+		return r;
+	if (mkdirat(u->current.fd, AUFS_LINKED, 0700) == 0)
+		u->linked.fd = openat(u->current.fd, AUFS_LINKED,
+			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return u->linked.fd < 0
+		       ? error_set_errno(err, ERROR_GUEST, "\"%s\" cannot be made", AUFS_LINKED)
+		       : 0;
+}
+
+/* Removes it again, with the names that the files have in it. */
+static int remove_linked(struct unpacker *u, struct error *err)
+{
+	if (u->linked.fd < 0)
+		return 0;
+	cleanup_close_fn(&u->linked.fd);
+	u->linked.fd = -1;
+	int r = go_to(u, "", PLACE_EXISTING, err);
+	return r < 0 ? r : prune_remove(u->current.fd, AUFS_LINKED, err);
+}
+
+int unpacker_end_layer(struct unpacker *unpacker, struct error *err)
+{
+	int r = remove_linked(unpacker, err);
+	unpacker->has_lower = true;
+	return r < 0 ? r : directory_leave(&unpacker->current, err);
+}
+
+/* Parses an entry's name; what a whiteout takes away must have one. */
+static int parse(struct archive_entry *entry, struct member_name *name, struct error *err)
+{
+	const char *path = archive_entry_pathname(entry);
+	if (path == NULL)
+		return error_set(err, ERROR_INPUT, EINVAL, "an entry without a name");
+	int r = member_name_parse(path, name, err);
+	if (r < 0 || name->kind != NAME_WHITEOUT)
+		return r;
+	const char *hidden = name->last + strlen(WHITEOUT_PREFIX);
+	if (*hidden == '\0' || strcmp(hidden, ".") == 0 || strcmp(hidden, "..") == 0)
+		return error_set(err, ERROR_INPUT, EINVAL, "a whiteout of no name");
 	return 0;
 }
 
-/* Marks a name in the current directory as given by this layer. */
-static int mark_fresh(
-	struct unpacker *u, const char *name, const struct made *made, struct error *err)
-{
-	if (!u->has_lower)
-		return 0;
-	if (made->is_directory)
-		marks_add(&u->marks, made->ino, "", MARK_FRESH);
-	else
-		marks_add(&u->marks, u->current.ino, name, MARK_FRESH);
-	return u->current_marked ? 0 : mark_current(u, err);
-}
-
-/* Takes away what lower layers gave under a name of the current directory. */
-static int hide(struct unpacker *u, const char *name, struct error *err)
+/* Bars a name of a directory where it is a symlink's. */
+static int bar_symlink(struct unpacker *u, const char *dir, const char *name, struct error *err)
 {
 	struct stat st;
-	if (fstatat(u->current.fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0
-				       : error_set_errno(err, ERROR_GUEST,
-						 "\"%s\" cannot be looked at", name);
-	bool directory = S_ISDIR(st.st_mode);
-	if (!marks_have(&u->marks, directory ? st.st_ino : u->current.ino, directory ? "" : name,
-		    MARK_FRESH))
-		return prune_remove(u->current.fd, name, err);
-	if (!directory)
-		return 0;
-	cleanup_close int fd =
-		openat(u->current.fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return error_set_errno(err, ERROR_GUEST, "\"%s\" cannot be opened", name);
-	return prune_lower(fd, &u->marks, err);
+	int r = go_to(u, dir, PLACE_EXISTING, err);
+	if (r < 0 || u->current.fd < 0)
+		return r;
+	if (fstatat(u->current.fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
+		names_add(&u->root.barred, u->current.ino, name);
+	return 0;
 }
 
-static int apply_whiteout(struct unpacker *u, const struct member_name *name, struct error *err)
+int unpacker_look(struct unpacker *unpacker, struct archive *archive, struct archive_entry *entry,
+	struct error *err)
 {
-	const char *hidden = name->last + strlen(WHITEOUT_PREFIX);
-	int r = go_to(u, name->dir, PLACE_EXISTING, err);
+	cleanup_member_name struct member_name name = {0};
+	(void)archive;
+	int r = parse(entry, &name, err);
+	if (r < 0)
+		return r;
+	if (name.kind == NAME_WHITEOUT || name.kind == NAME_OPAQUE)
+		buffer_printf(&unpacker->whiteouts, "%s/%s%c", name.dir, name.last, 0);
+	if (name.kind == NAME_WHITEOUT)
+		return bar_symlink(unpacker, name.dir, name.last + strlen(WHITEOUT_PREFIX), err);
+	bool is_directory =
+		archive_entry_hardlink(entry) == NULL && archive_entry_filetype(entry) == AE_IFDIR;
+	if (name.kind == NAME_ENTRY && is_directory && *name.last != '\0')
+		return bar_symlink(unpacker, name.dir, name.last, err);
+	return 0;
+}
+
+/* Takes away what lower layers gave under the name that a whiteout has. */
+static int hide(struct unpacker *u, const char *path, struct error *err)
+{
+	cleanup_member_name struct member_name name = {0};
+	struct stat st;
+	int r = member_name_parse(path, &name, err);
+	if (r == 0)
+		r = go_to(u, name.dir, PLACE_LOWER, err);
 	if (r < 0 || u->current.fd < 0)
 		return r; /* where the directory is not there, nothing is to be taken away */
-	if (strcmp(name->last, WHITEOUT_OPAQUE) == 0)
-		return u->has_lower ? prune_lower(u->current.fd, &u->marks, err) : 0;
-	/* Other names in ".wh..wh." are notes that aufs made for itself. */
-	if (strncmp(hidden, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0)
+	if (name.kind == NAME_OPAQUE)
+		return prune_below(u->current.fd, err);
+	const char *hidden = name.last + strlen(WHITEOUT_PREFIX);
+	if (fstatat(u->current.fd, hidden, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return prune_remove(u->current.fd, hidden, err);
+	if (errno == ENOENT)
 		return 0;
-	if (*hidden == '\0' || strcmp(hidden, ".") == 0 || strcmp(hidden, "..") == 0)
-		return error_set(err, ERROR_INPUT, EINVAL, "a whiteout of no name");
-	return u->has_lower ? hide(u, hidden, err) : 0;
+	return error_set_errno(err, ERROR_GUEST, "\"%s\" cannot be looked at", hidden);
+}
+
+int unpacker_hide(struct unpacker *unpacker, struct error *err)
+{
+	int r = 0;
+	for (size_t at = 0; r == 0 && at < unpacker->whiteouts.len;) {
+		const char *path = (const char *)unpacker->whiteouts.data + at;
+		r = hide(unpacker, path, err);
+		if (r < 0)
+			error_wrap(err, r, "%s", path);
+		at += strlen(path) + 1;
+	}
+	names_clear(&unpacker->root.barred);
+	buffer_free(&unpacker->whiteouts);
+	return r;
 }
 
 /*
@@ -182,18 +218,34 @@ static int apply_link(struct unpacker *u, const char *name, const char *path, st
 	int r = member_name_parse(path, &target, err);
 	if (r < 0)
 		return error_wrap(err, r, "a hard link to \"%s\"", path);
-	r = directory_open(u->root, target.dir, PLACE_EXISTING, &dir, err);
+	bool is_linked = target.kind == NAME_LINKED && u->linked.fd >= 0;
+	r = directory_open(
+		is_linked ? &u->linked : &u->root, target.dir, PLACE_EXISTING, &dir, err);
 	if (r < 0)
 		return r;
-	if (dir.fd < 0 || *target.last == '\0' ||
+	/* What is kept for links has no name in the image. */
+	bool is_hidden = target.kind == NAME_NOTE || (target.kind == NAME_LINKED && !is_linked);
+	if (is_hidden || dir.fd < 0 || *target.last == '\0' ||
 		fstatat(dir.fd, target.last, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return error_set(err, ERROR_INPUT, ENOENT,
 			"a hard link to \"%s\", which is not there", path);
 	if (S_ISDIR(st.st_mode))
 		return error_set(err, ERROR_INPUT, EISDIR,
 			"a hard link to \"%s\", which is a directory", path);
-	r = link_inode(u, dir.fd, target.last, st.st_ino, name, err);
-	return r < 0 ? r : mark_fresh(u, name, &(struct made){0}, err);
+	return link_inode(u, dir.fd, target.last, st.st_ino, name, err);
+}
+
+/* A file that other entries are linked to. Links and directories among them say nothing. */
+static int apply_linked(struct unpacker *u, const struct member_name *name, struct archive *archive,
+	struct archive_entry *entry, struct error *err)
+{
+	cleanup_directory struct directory dir = DIRECTORY_NONE;
+	if (archive_entry_hardlink(entry) != NULL || archive_entry_filetype(entry) == AE_IFDIR)
+		return 0;
+	int r = open_linked(u, err);
+	if (r == 0)
+		r = directory_open(&u->linked, name->dir, PLACE_MAKE, &dir, err);
+	return r < 0 ? r : inode_make(dir.fd, name->last, archive, entry, err);
 }
 
 static int apply_root(struct unpacker *u, struct archive_entry *entry, struct error *err)
@@ -206,23 +258,19 @@ static int apply_root(struct unpacker *u, struct archive_entry *entry, struct er
 		return r;
 	if (archive_entry_hardlink(entry) != NULL || !S_ISDIR(attributes.mode))
 		return error_set(err, ERROR_INPUT, EINVAL, "the root is to be no directory");
-	return attributes_set(&attributes, u->root, err);
+	return attributes_set(&attributes, u->root.fd, err);
 }
 
 int unpacker_apply(struct unpacker *unpacker, struct archive *archive, struct archive_entry *entry,
 	struct error *err)
 {
-	const char *path = archive_entry_pathname(entry);
 	const char *target = archive_entry_hardlink(entry);
 	cleanup_member_name struct member_name name = {0};
-	struct made made;
-	if (path == NULL)
-		return error_set(err, ERROR_INPUT, EINVAL, "an entry without a name");
-	int r = member_name_parse(path, &name, err);
-	if (r < 0)
+	int r = parse(entry, &name, err);
+	if (r == 0 && name.kind == NAME_LINKED)
+		return apply_linked(unpacker, &name, archive, entry, err);
+	if (r < 0 || name.kind != NAME_ENTRY)
 		return r;
-	if (strncmp(name.last, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0)
-		return apply_whiteout(unpacker, &name, err);
 	if (*name.last == '\0')
 		return apply_root(unpacker, entry, err);
 	r = go_to(unpacker, name.dir, PLACE_MAKE, err);
@@ -230,6 +278,5 @@ int unpacker_apply(struct unpacker *unpacker, struct archive *archive, struct ar
 		return r;
 	if (target != NULL)
 		return apply_link(unpacker, name.last, target, err);
-	r = inode_make(unpacker->current.fd, name.last, archive, entry, &made, err);
-	return r < 0 ? r : mark_fresh(unpacker, name.last, &made, err);
+	return inode_make(unpacker->current.fd, name.last, archive, entry, err);
 }

@@ -6,21 +6,31 @@
 #include <archive_entry.h>
 #include <stdbool.h>
 
+#include "support/buffer.h"
 #include "support/error.h"
-#include "unpack/marks.h"
 #include "unpack/place.h"
 
 struct unpacker {
-	int root; /* the image's root directory */
-	uint64_t root_ino;
+	struct place_root root;   /* the image's root directory */
 	bool has_lower;           /* a layer was unpacked before this one */
-	struct marks marks;       /* of this layer; none are kept where has_lower is false */
 	struct directory current; /* that the last entry went into: the next one's, often */
-	bool current_marked;      /* it, and what is above it, is given by this layer */
+	struct place_root linked; /* what keeps files of kind NAME_LINKED; fd is -1: nothing */
+	struct buffer whiteouts;  /* paths of this layer's, each with its NUL */
 };
+#define UNPACKER_NONE                                                                              \
+	((struct unpacker){.root = {.fd = -1}, .current = DIRECTORY_NONE, .linked = {.fd = -1}})
 
 /* An unpacker for the image at a path. Fails with ERROR_GUEST. */
 int unpacker_open(const char *path, struct unpacker *unpacker, struct error *err);
+
+/*
+ * A layer over others is read twice. The first time each entry is looked at for what it hides of
+ * the lower layers, and then unpacker_hide takes all of that away. Whiteouts do not follow a
+ * symlink that this layer takes away or replaces by a directory: what it leads to is to stay.
+ */
+int unpacker_look(struct unpacker *unpacker, struct archive *archive, struct archive_entry *entry,
+	struct error *err);
+int unpacker_hide(struct unpacker *unpacker, struct error *err);
 
 /* Unpacks one entry, with its data where it has any. Fails with words that do not name it. */
 int unpacker_apply(struct unpacker *unpacker, struct archive *archive, struct archive_entry *entry,

@@ -9,23 +9,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "layer/member_path.h"
 #include "support/digest.h"
 #include "tree/feed.h"
 #include "tree/tree.h"
 
-/* A member whose name begins so takes a name of the layers below away (layer.md, "Whiteouts"). */
-#define WHITEOUT_PREFIX ".wh."
-
 /*
  * Applies an uncompressed layer tar to the tree's current state. Whiteouts (".wh.NAME", and
- * ".wh..wh..opq") take effect on what lower layers gave, never on the same layer's entries.
+ * ".wh..wh..opq") take effect first, wherever they stand in the layer: on what lower layers gave,
+ * never on the same layer's entries. Whiteouts among themselves take effect in their order.
  * Omitted parents get mode 0755, uid and gid 0, mtime 0; symlinks mode 0777, as Linux has it.
  * Parents that are symlinks are followed within the root, as in a chroot; the last part of a name
- * never is. Entries with ".." parts are an ERROR_INPUT; so is an entry below something that is no
- * directory, and a hard link to something that is not there. "./" and leading '/' are passed over.
- * Of an entry that comes twice the last stays. Extended attributes that are in no namespace of
- * Linux are left out. tar: size bytes at offset 0; belongs to the tree afterwards, in failure too.
- * name: for messages.
+ * never is. Names are cleaned by member_path_clean; an entry below something that is no directory
+ * is an ERROR_INPUT, and so is a hard link to something that is not there. Of an entry that comes
+ * twice the last stays. Extended attributes that are in no namespace of Linux are left out. What
+ * aufs wrote for itself (".wh..wh.*") is left out too; hard links to files of ".wh..wh.plnk" are
+ * names of these files. A tree of more than TREE_NAMES_MAX names is an ERROR_LIMIT.
+ * tar: size bytes at offset 0; belongs to the tree afterwards, in failure too. name: for messages.
  */
 int layer_apply(
 	struct tree *tree, struct source *tar, uint64_t size, const char *name, struct error *err);

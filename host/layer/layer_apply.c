@@ -7,17 +7,13 @@
 
 #include "layer/acl.h"
 #include "layer/layer.h"
-#include "layer/place.h"
+#include "layer/merge.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
 #include "support/ustar.h"
 
 #define READ_CHUNK (64u * 1024)
 #define XATTRS_MAX 256
-#define WHITEOUT_OPAQUE ".wh..wh..opq"
-
-/* What is said of a name while one layer is applied. */
-#define LAYER_FLAGS (DENTRY_FRESH | DENTRY_OPAQUE)
 
 /* A layer that is being read. */
 struct reader {
@@ -30,9 +26,7 @@ struct reader {
 	uint8_t *chunk;
 	int result; /* of the last read */
 	struct error *err;
-	struct dentry **marked; /* all that got a flag of LAYER_FLAGS, to be cleared in the end */
-	size_t marked_count;
-	size_t marked_capacity;
+	struct merge merge;
 };
 
 static void archive_cleanup(struct archive **archive)
@@ -75,83 +69,6 @@ static la_int64_t on_skip(struct archive *archive, void *data, la_int64_t reques
 	uint64_t n = request <= 0 ? 0 : (uint64_t)request < rest ? (uint64_t)request : rest;
 	r->position += n;
 	return (la_int64_t)n;
-}
-
-static void set_flag(struct reader *r, struct dentry *d, uint8_t flag)
-{
-	d->flags |= flag;
-	r->marked = array_grow(
-		r->marked, r->marked_count, &r->marked_capacity, sizeof(struct dentry *));
-	r->marked[r->marked_count++] = d;
-}
-
-/* Marks a name, and what is above it, as given by this layer: no whiteout of its takes it away. */
-static void mark_fresh(struct reader *r, struct dentry *d)
-{
-	for (; d != NULL && !(d->flags & DENTRY_FRESH); d = d->parent)
-		set_flag(r, d, DENTRY_FRESH);
-}
-
-/*
- * Takes away what lower layers gave below a directory. No directory is looked through twice,
- * however often a layer asks for it: what comes below it from now on is the layer's own.
- */
-static void hide_lower(struct reader *r, struct dentry *dir)
-{
-	for (struct dentry *d = dir; d != NULL;) {
-		if (d != dir && d->inode != NULL && !(d->flags & DENTRY_FRESH))
-			tree_unlink(r->tree, d);
-		bool look =
-			d->inode != NULL && inode_is_dir(d->inode) && !(d->flags & DENTRY_OPAQUE);
-		if (look)
-			set_flag(r, d, DENTRY_OPAQUE);
-		d = look ? tree_next(dir, d) : tree_next_over(dir, d);
-	}
-}
-
-static int apply_whiteout(struct reader *r, const struct place *place, const char *path)
-{
-	const char *name = place->name + strlen(WHITEOUT_PREFIX);
-	size_t len = place->len - strlen(WHITEOUT_PREFIX);
-	if (place->dir == NULL)
-		return 0; /* the directory is not there: nothing to take away */
-	if (place->len == strlen(WHITEOUT_OPAQUE) &&
-		memcmp(place->name, WHITEOUT_OPAQUE, place->len) == 0) {
-		hide_lower(r, place->dir);
-		return 0;
-	}
-	/* Other names in ".wh..wh." are notes that aufs made for itself. */
-	if (len >= strlen(WHITEOUT_PREFIX) && memcmp(name, WHITEOUT_PREFIX, 4) == 0)
-		return 0;
-	if (len == 0 || (len == 1 && name[0] == '.') || (len == 2 && memcmp(name, "..", 2) == 0))
-		return error_set(r->err, ERROR_INPUT, EINVAL, "%s: a whiteout of no name", path);
-	struct dentry *d = tree_find(r->tree, place->dir, name, len);
-	if (d == NULL)
-		return 0;
-	if (d->flags & DENTRY_FRESH)
-		hide_lower(r, d);
-	else
-		tree_unlink(r->tree, d);
-	return 0;
-}
-
-static int apply_hard_link(
-	struct reader *r, const struct place *place, const char *path, const char *target)
-{
-	struct place to;
-	int code = place_find(r->tree, target, PLACE_EXISTING, &to, r->err);
-	if (code < 0)
-		return code;
-	struct dentry *d =
-		to.dir == NULL || to.len == 0 ? NULL : tree_find(r->tree, to.dir, to.name, to.len);
-	if (d == NULL)
-		return error_set(r->err, ERROR_INPUT, ENOENT,
-			"%s: a hard link to \"%s\", which is not there", path, target);
-	if (inode_is_dir(d->inode))
-		return error_set(r->err, ERROR_INPUT, EISDIR,
-			"%s: a hard link to \"%s\", which is a directory", path, target);
-	mark_fresh(r, tree_link(r->tree, place->dir, place->name, place->len, d->inode));
-	return 0;
 }
 
 /* Whether Linux has such attributes: xattr(7), "Extended attribute namespaces". */
@@ -324,40 +241,55 @@ static int read_inode(struct reader *r, struct archive_entry *entry, uint64_t da
 	return code;
 }
 
+/* Such as a hard link has is cleaned as its own name is. */
+static int read_link(struct reader *r, const struct member_path *path, const char *target)
+{
+	struct member_path to;
+	int code = member_path_clean(target, &to, r->err);
+	if (code < 0)
+		return error_wrap(r->err, code, "%s: a hard link", path->text);
+	if (path->len == 0)
+		return error_set(r->err, ERROR_INPUT, EINVAL, "the root is to be no directory");
+	return merge_link(&r->merge, path, &to, r->err);
+}
+
 static int apply_entry(struct reader *r, struct archive_entry *entry, uint64_t data_start)
 {
-	const char *path = archive_entry_pathname(entry);
+	const char *name = archive_entry_pathname(entry);
 	const char *target = archive_entry_hardlink(entry);
-	struct place place;
+	struct member_path path;
 	struct inode *inode = NULL;
-	if (path == NULL)
+	if (name == NULL)
 		return error_set(r->err, ERROR_INPUT, EINVAL, "an entry without a name");
-
-	size_t last_len;
-	const char *last = place_last_part(path, &last_len);
-	bool whiteout =
-		last_len != 0 && strncmp(last, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0;
-	int code = place_find(
-		r->tree, path, whiteout ? PLACE_EXISTING : PLACE_MAKE_PARENTS, &place, r->err);
+	int code = member_path_clean(name, &path, r->err);
 	if (code < 0)
 		return code;
-	if (whiteout)
-		return apply_whiteout(r, &place, path);
-	if (target != NULL && place.len != 0)
-		return apply_hard_link(r, &place, path, target);
-
-	code = read_inode(r, entry, data_start, path, &inode);
-	if (code != 0)
-		return code;
-	if (place.len != 0) {
-		mark_fresh(r, tree_link(r->tree, place.dir, place.name, place.len, inode));
+	enum member_kind kind = member_path_kind(&path);
+	if (kind == MEMBER_WHITEOUT || kind == MEMBER_OPAQUE)
+		return merge_whiteout(&r->merge, &path, r->err);
+	if (kind == MEMBER_NOTE || (kind == MEMBER_LINKED && target != NULL))
 		return 0;
-	}
-	if (target != NULL || !inode_is_dir(inode))
-		return error_set(
-			r->err, ERROR_INPUT, EINVAL, "%s: the root is to be no directory", path);
-	tree_relink(r->tree, tree_root(r->tree), inode);
-	return 0;
+	if (target != NULL)
+		return read_link(r, &path, target);
+	code = read_inode(r, entry, data_start, name, &inode);
+	if (code == 0 && kind == MEMBER_ENTRY)
+		code = merge_inode(&r->merge, &path, inode, r->err);
+	else if (code == 0 && !inode_is_dir(inode))
+		merge_linked(&r->merge, &path, inode);
+	return code;
+}
+
+/*
+ * libarchive passes over a pax record of over 1 MB with a warning, and the entry has another
+ * name or fewer attributes then.
+ */
+static int check_records(struct archive *archive, int status, int64_t at, struct error *err)
+{
+	const char *words = archive_error_string(archive);
+	if (status != ARCHIVE_WARN || words == NULL || strstr(words, "> 1MB") == NULL)
+		return 0;
+	return error_set(err, ERROR_INPUT, E2BIG,
+		"at byte %" PRId64 ": a pax record of over 1 MB, which is not read", at);
 }
 
 /*
@@ -392,7 +324,9 @@ static int read_entries(struct reader *r, struct archive *archive)
 		if (status != ARCHIVE_OK && status != ARCHIVE_WARN && status != ARCHIVE_EOF)
 			return error_set(r->err, ERROR_INPUT, EINVAL, "at byte %" PRId64 ": %s", at,
 				archive_error_string(archive));
-		code = check_data_end(r, (uint64_t)at);
+		code = check_records(archive, status, at, r->err);
+		if (code == 0)
+			code = check_data_end(r, (uint64_t)at);
 		if (code < 0 || status == ARCHIVE_EOF)
 			return code;
 		r->data_end = 0;
@@ -423,7 +357,9 @@ static int apply(struct reader *r)
 	if (archive == NULL)
 		return error_set(r->err, ERROR_INTERNAL, ENOMEM, "libarchive has no memory");
 	int code = open_archive(r, archive);
-	return code < 0 ? code : read_entries(r, archive);
+	if (code == 0)
+		code = read_entries(r, archive);
+	return code < 0 ? code : merge_finish(&r->merge, r->err);
 }
 
 /* Takes what follows the tar's end, which a feed is to see too. */
@@ -441,13 +377,12 @@ static int apply_reader(struct reader *r, const char *name)
 	/* In another locale libarchive does not give names of pax headers as they are. */
 	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
 	locale_t saved = uselocale(utf8);
+	merge_begin(&r->merge, r->tree);
 	int code = apply(r);
+	merge_free(&r->merge);
 	uselocale(saved);
 	if (utf8 != (locale_t)0)
 		freelocale(utf8);
-	for (size_t i = 0; i < r->marked_count; i++)
-		r->marked[i]->flags &= (uint8_t)~LAYER_FLAGS;
-	free(r->marked);
 	if (code == 0 && r->feed != NULL)
 		code = finish_feed(r);
 	return code < 0 ? error_wrap(r->err, code, "%s", name) : 0;

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "layer/layer.h"
 #include "tree/follow.h"
 
 /* Symlinks among the parents of one name, as the kernel's limit (MAXSYMLINKS): each costs a walk.
@@ -22,11 +21,6 @@ static const char *next_part(const char *at, size_t *len)
 	}
 }
 
-static bool is_dotdot(const char *part, size_t len)
-{
-	return len == 2 && part[0] == '.' && part[1] == '.';
-}
-
 const char *place_last_part(const char *path, size_t *last_len)
 {
 	const char *last = path;
@@ -38,26 +32,6 @@ const char *place_last_part(const char *path, size_t *last_len)
 		*last_len = len;
 	}
 	return last;
-}
-
-static int check_parts(const char *path, const char *last, struct error *err)
-{
-	size_t len;
-	for (const char *part = next_part(path, &len); len != 0;
-		part = next_part(part + len, &len)) {
-		if (is_dotdot(part, len))
-			return error_set(err, ERROR_INPUT, EINVAL,
-				"%s: a name with \"..\" would lead out of the image", path);
-		/* A whiteout's name is longer than the one that it takes away. */
-		size_t prefix = strlen(WHITEOUT_PREFIX);
-		bool whiteout = part == last && strncmp(part, WHITEOUT_PREFIX, prefix) == 0;
-		size_t most = TREE_NAME_MAX + (whiteout ? prefix : 0);
-		if (len > most)
-			return error_set(err, ERROR_INPUT, ENAMETOOLONG,
-				"%s: a part of the name has %zu bytes; the most is %d", path, len,
-				TREE_NAME_MAX);
-	}
-	return 0;
 }
 
 /*
@@ -75,19 +49,24 @@ static int walk_dirs(struct tree *tree, const char *path, size_t path_len, enum 
 	for (const char *part = next_part(path, &len); part < end;
 		part = next_part(part + len, &len)) {
 		struct dentry *d = tree_find(tree, dir, part, len);
+		if (mode == PLACE_LOWER && d != NULL && (d->flags & DENTRY_BARRED))
+			return 0;
 		if (d == NULL) {
-			if (mode == PLACE_EXISTING)
+			if (mode != PLACE_MAKE_PARENTS)
 				return 0;
 			d = tree_link(tree, dir, part, len, tree_inode_new(tree, S_IFDIR | 0755));
 		}
 		bool is_symlink = S_ISLNK(d->inode->mode);
-		if (is_symlink && ++symlinks > SYMLINKS_MAX)
+		bool too_many = is_symlink && ++symlinks > SYMLINKS_MAX;
+		if (too_many && mode != PLACE_MAKE_PARENTS)
+			return 0;
+		if (too_many)
 			return error_set(err, ERROR_INPUT, ELOOP,
 				"%s: more than %d symlinks in its parents", path, SYMLINKS_MAX);
 		if (is_symlink)
 			d = tree_follow(tree, d);
 		if (d == NULL || !inode_is_dir(d->inode)) {
-			if (mode == PLACE_EXISTING)
+			if (mode != PLACE_MAKE_PARENTS)
 				return 0;
 			return error_set(err, ERROR_INPUT, ENOTDIR, "%s: its parent \"%.*s\" is %s",
 				path, (int)len, part,
@@ -106,8 +85,7 @@ int place_find(struct tree *tree, const char *path, enum place_mode mode, struct
 {
 	*place = (struct place){.dir = tree_root(tree)};
 	place->name = place_last_part(path, &place->len);
-	int r = check_parts(path, place->name, err);
-	if (r < 0 || place->len == 0)
-		return r;
+	if (place->len == 0)
+		return 0;
 	return walk_dirs(tree, path, (size_t)(place->name - path), mode, &place->dir, err);
 }

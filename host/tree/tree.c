@@ -274,7 +274,7 @@ static void clear(struct tree *tree, struct dentry *dir)
 	for (struct dentry *d = dir->children; d != NULL; d = tree_next(dir, d)) {
 		if (d->inode != NULL)
 			detach_name(tree, d);
-		d->flags &= (uint8_t) ~(DENTRY_SCAFFOLD | DENTRY_FRESH);
+		d->flags &= (uint8_t)~DENTRY_SCAFFOLD;
 		if (d->base == NULL)
 			unhash(tree, d);
 	}
@@ -365,7 +365,7 @@ void tree_unlink(struct tree *tree, struct dentry *dentry)
 {
 	clear(tree, dentry);
 	detach_name(tree, dentry);
-	dentry->flags &= (uint8_t) ~(DENTRY_SCAFFOLD | DENTRY_FRESH);
+	dentry->flags &= (uint8_t)~DENTRY_SCAFFOLD;
 }
 
 void tree_freeze(struct tree *tree)

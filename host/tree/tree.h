@@ -70,8 +70,8 @@ enum {
 	DENTRY_WHITEOUT = 2,  /* goes into the new layer as a whiteout */
 	DENTRY_BELOW = 4,     /* a name below it goes into the new layer */
 	DENTRY_SCAFFOLD = 8,  /* a mount point made for the guest; no change if untouched */
-	DENTRY_FRESH = 16,    /* given by the layer that is being applied, or above such a name */
-	DENTRY_OPAQUE = 32,   /* nothing below it is of the layers below the one being applied */
+	DENTRY_BARRED = 16,   /* a symlink that the layer being applied takes away: see merge.h */
+	DENTRY_OPAQUE = 32,   /* a directory that the layer being applied has emptied */
 	DENTRY_TOUCHED = 64,  /* was given or lost an inode since tree_freeze; the tree's own */
 	DENTRY_DECIDED = 128, /* while changes_mark runs */
 };

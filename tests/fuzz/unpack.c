@@ -96,7 +96,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 static bool unpack(const struct stack *stack, struct error *err)
 {
-	cleanup_unpacker struct unpacker unpacker = {.root = -1, .current = DIRECTORY_NONE};
+	cleanup_unpacker struct unpacker unpacker = UNPACKER_NONE;
 	fuzz_must(unpacker_open(root, &unpacker, err), err, "the scratch folder");
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < stack->count; i++) {

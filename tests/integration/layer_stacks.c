@@ -165,10 +165,34 @@ static const struct stack_entry everything[] = {
 	SYMLINK("bin", "usr/bin"),
 	DIR("usr/bin/", 0755),
 	FILE_OF("bin/tool", "1"),
+	/* aufs keeps files of several names aside; other notes of its say nothing. */
+	FILE_OF(".wh..wh.plnk/1.2", "one file"),
+	LINK("aufs/a", ".wh..wh.plnk/1.2"),
+	LINK("aufs/b", "./.wh..wh.plnk/1.2"),
+	FILE_OF("aufs/.wh..wh.plnk/3.4", "below"),
+	LINK("aufs/c", "aufs/.wh..wh.plnk/3.4"),
+	FILE_OF(".wh..wh.orph/x", "is nowhere"),
+	/* ".." takes back the part before it, whatever that is. */
+	FILE_OF("none/../dots", "one level up"),
+	LINK("also-dots", "aufs/x/../../dots"),
+	FILE_OF("order/s/old", "lower"),
+	{"order/s/", '5', 0700, 5, 5, 7, 0, NULL, 0, 0, NULL, 0},
+	FILE_OF("behind/kept", "what a symlink leads to"),
+	SYMLINK("replaced", "behind"),
+	SYMLINK("taken", "behind"),
 	/* A whiteout of the same layer's has no effect. */
 	GONE(".wh.twice"),
 	GONE("opaque/.wh..wh..opq"),
 	NEXT,
+	FILE_OF(".wh..wh.plnk/1.2", "another file"),
+	LINK("aufs/d", ".wh..wh.plnk/1.2"),
+	FILE_OF("order/s/new", "in a folder that was made anew"),
+	GONE("order/.wh..wh..opq"),
+	/* overlayfs marks folders in the place of symlinks as opaque. */
+	DIR("replaced/", 0755),
+	GONE("replaced/.wh..wh..opq"),
+	GONE("taken/.wh.kept"),
+	GONE("none/../.wh.taken"),
 	FILE_OF("opaque/a/fresh", "this layer's, before the marker"),
 	GONE("opaque/.wh..wh..opq"),
 	FILE_OF("opaque/a/later", "this layer's, after the marker"),
@@ -323,6 +347,16 @@ static void random_entry(struct random *random, struct stack *stack)
 	} else if (kind == 6) {
 		snprintf(name, sizeof(name), "%s/.wh..wh..opq", path);
 		entry = (struct stack_entry)GONE(name);
+	} else if (kind == 7) {
+		snprintf(name, sizeof(name), "%.*s.wh..wh.plnk/%s", dir_len, path, path + dir_len);
+		entry.path = name;
+	} else if (kind == 8) {
+		snprintf(name, sizeof(name), ".wh..wh.plnk/%s", text);
+		entry.type = '1';
+		entry.text = name;
+	} else if (kind == 9) {
+		snprintf(name, sizeof(name), "%.*sx/../%s", dir_len, path, path + dir_len);
+		entry.path = name;
 	} else if (entry.type == '2') {
 		entry.text = targets[random_below(random, COUNT(targets))];
 	} else if (entry.type == '0' || entry.type == '5') {

@@ -210,7 +210,7 @@ static const struct {
 	{{"a/file/x", '0', 0644, 0, 0, 0, 0, "x", 0, 0, NULL, 0}, ERROR_INPUT,
 		"layer 2 of 2: a/file/x: its parent \"a/file\" is no directory"},
 	{{"../x", '0', 0644, 0, 0, 0, 0, "x", 0, 0, NULL, 0}, ERROR_INPUT,
-		"layer 2 of 2: ../x: a name with \"..\" would lead out of the image"},
+		"layer 2 of 2: ../x: its \"..\" leads out of the image"},
 	{{"a/.wh.", '0', 0644, 0, 0, 0, 0, "x", 0, 0, NULL, 0}, ERROR_INPUT,
 		"layer 2 of 2: a/.wh.: a whiteout of no name"},
 	{{"a/dev", '3', 0644, 0, 0, 0, 0, NULL, 1, 1 << 20, NULL, 0}, ERROR_INPUT,

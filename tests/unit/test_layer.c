@@ -11,15 +11,12 @@
 
 #include "layer/layer.h"
 #include "layer/tar_header.h"
+#include "layer_text.h"
 #include "support/memory.h"
 #include "support/ustar.h"
 #include "tree/changes.h"
 
-/*
- * A layer in a word or two: "d a" directory, "f a/x=text" file, "l a>b" symlink to b, "h a>b" hard
- * link to b, "p a" fifo, "c a" character device 0:0, separated by ';'. Whiteouts are files. The
- * result is the same language, sorted by path; "h a=b" is a hard link whose first name is b.
- */
+/* Layers and the result in the language of layer_text.h. */
 struct layer_case {
 	const char *name;
 	const char *layers[4];
@@ -108,97 +105,8 @@ static const struct layer_case cases[] = {
 	{"root as a symlink", {"l .>x"}, NULL, "root"},
 	{"root as a file", {"f .=1"}, NULL, "root"},
 	{"whiteout of no name", {"f .wh.="}, NULL, "no name"},
-	{"whiteout of dot dot", {"f a/.wh...="}, "", NULL},
+	{"whiteout of dot dot", {"f a/.wh...="}, NULL, "no name"},
 };
-
-static void add_entry(struct buffer *tar, const char *text, size_t len)
-{
-	static const char zeros[TAR_BLOCK];
-	cleanup_free char *entry = xstrndup(text, len);
-	char *value = strpbrk(entry + 2, "=>");
-	if (value != NULL)
-		*value++ = '\0';
-	struct tar_header header = {.path = entry + 2, .mode = 0755};
-	switch (entry[0]) {
-	case 'd':
-		header.type = '5';
-		break;
-	case 'l':
-		header.type = '2';
-		header.target = value;
-		break;
-	case 'h':
-		header.type = '1';
-		header.target = value;
-		break;
-	case 'p':
-		header.type = '6';
-		break;
-	case 'c':
-		header.type = '3';
-		break;
-	default:
-		header.type = '0';
-		header.size = strlen(value);
-	}
-	tar_header_add(tar, &header);
-	if (header.type == '0') {
-		buffer_add(tar, value, header.size);
-		buffer_add(tar, zeros, (TAR_BLOCK - header.size % TAR_BLOCK) % TAR_BLOCK);
-	}
-}
-
-static void make_tar(struct buffer *tar, const char *text)
-{
-	static const char end[2 * TAR_BLOCK];
-	while (*text != '\0') {
-		size_t len = strcspn(text, ";");
-		add_entry(tar, text, len);
-		text += len;
-		text += *text == ';';
-	}
-	buffer_add(tar, end, sizeof(end));
-}
-
-static char *describe(struct tree *tree)
-{
-	struct buffer out = {0};
-	struct error err;
-	tree_sort(tree);
-	for (struct dentry *d = tree_next(tree_root(tree), tree_root(tree)); d != NULL;
-		d = tree_next(tree_root(tree), d)) {
-		const struct inode *inode = d->inode;
-		if (inode == NULL)
-			continue;
-		cleanup_free char *path = tree_path(d);
-		if (out.len != 0)
-			buffer_add_text(&out, ";");
-		if (inode->names != d) {
-			cleanup_free char *first = tree_path(inode->names);
-			buffer_printf(&out, "h %s=%s", path, first);
-		} else if (S_ISREG(inode->mode)) {
-			char text[16] = "";
-			assert_int_equal(inode_read(inode, text, inode->size, 0, &err), 0);
-			buffer_printf(&out, "f %s=%s", path, text);
-		} else if (S_ISLNK(inode->mode)) {
-			buffer_printf(&out, "l %s>%s", path, inode->target);
-		} else {
-			buffer_printf(&out, "%c %s",
-				S_ISDIR(inode->mode)   ? 'd'
-				: S_ISCHR(inode->mode) ? 'c'
-						       : 'p',
-				path);
-		}
-	}
-	return buffer_steal_text(&out);
-}
-
-static int apply_text(struct tree *tree, const char *text, struct error *err)
-{
-	cleanup_buffer struct buffer tar = {0};
-	make_tar(&tar, text);
-	return layer_apply(tree, source_from_bytes(tar.data, tar.len), tar.len, "layer", err);
-}
 
 static void test_cases(void **state)
 {
@@ -209,7 +117,7 @@ static void test_cases(void **state)
 		struct error err;
 		int r = 0;
 		for (size_t k = 0; k < 4 && c->layers[k] != NULL && r == 0; k++)
-			r = apply_text(tree, c->layers[k], &err);
+			r = layer_text_apply(tree, c->layers[k], &err);
 		if (c->expected == NULL) {
 			if (r == 0 || strstr(err.message, c->error) == NULL)
 				fail_msg("%s: %s", c->name, r == 0 ? "did not fail" : err.message);
@@ -218,7 +126,7 @@ static void test_cases(void **state)
 		}
 		if (r < 0)
 			fail_msg("%s: %s", c->name, err.message);
-		cleanup_free char *found = describe(tree);
+		cleanup_free char *found = layer_text_of(tree);
 		if (strcmp(found, c->expected) != 0)
 			fail_msg("%s: expected %s, found %s", c->name, c->expected, found);
 	}
@@ -257,11 +165,11 @@ static void test_diffs(void **state)
 		cleanup_buffer struct buffer found = {0};
 		struct changes changes;
 		struct error err;
-		assert_int_equal(apply_text(tree, c->base, &err), 0);
+		assert_int_equal(layer_text_apply(tree, c->base, &err), 0);
 		tree_freeze(tree);
 		if (c->unlink != NULL)
 			tree_unlink(tree, tree_walk(tree, c->unlink));
-		if (apply_text(tree, c->layer, &err) < 0)
+		if (layer_text_apply(tree, c->layer, &err) < 0)
 			fail_msg("%s: %s", c->name, err.message);
 		assert_int_equal(changes_mark(tree, &changes, &err), 0);
 
@@ -306,10 +214,10 @@ static void test_again_and_again(void **state)
 		cleanup_tree struct tree *tree = tree_new();
 		cleanup_buffer struct buffer tar = {0};
 		struct error err;
-		make_tar(&tar, names);
+		layer_text_add(&tar, names);
 		tar.len -= 2 * TAR_BLOCK;
 		for (int k = 0; k < 50000; k++) {
-			make_tar(&tar, repeated[i]);
+			layer_text_add(&tar, repeated[i]);
 			tar.len -= 2 * TAR_BLOCK;
 		}
 		struct timespec before, after;
@@ -326,7 +234,7 @@ static void test_truncated(void **state)
 {
 	(void)state;
 	cleanup_buffer struct buffer tar = {0};
-	make_tar(&tar, "d a;f a/x=12345;l a/s>x;h a/h>a/x");
+	layer_text_add(&tar, "d a;f a/x=12345;l a/s>x;h a/h>a/x");
 	/* Up to the end marker every cut must be seen, unless it falls between two entries. */
 	for (size_t cut = 0; cut < tar.len - 2 * TAR_BLOCK; cut++) {
 		cleanup_tree struct tree *tree = tree_new();
@@ -415,7 +323,7 @@ static void test_sparse_map(void **state)
 		cleanup_buffer struct buffer tar = {0};
 		struct error err;
 		add_pax(&tar, maps[i / 2].records);
-		make_tar(&tar, i % 2 == 0 ? "f x=12345" : "f x=12345;f y=1;f z=1");
+		layer_text_add(&tar, i % 2 == 0 ? "f x=12345" : "f x=12345;f y=1;f z=1");
 		int r = layer_apply(
 			tree, source_from_bytes(tar.data, tar.len), tar.len, "layer", &err);
 		if ((r == 0) != maps[i / 2].fits)
@@ -558,10 +466,10 @@ static void test_mtime_max(void **state)
 	struct changes changes;
 	struct layer_info info;
 	FILE *file = tmpfile();
-	assert_int_equal(apply_text(tree, "d kept", &err), 0);
+	assert_int_equal(layer_text_apply(tree, "d kept", &err), 0);
 	tree_walk(tree, "kept")->inode->mtime_sec = 5000;
 	tree_freeze(tree);
-	assert_int_equal(apply_text(tree, "f kept/young=1;f kept/old=1", &err), 0);
+	assert_int_equal(layer_text_apply(tree, "f kept/young=1;f kept/old=1", &err), 0);
 	tree_walk(tree, "kept/young")->inode->mtime_sec = 2000;
 	tree_walk(tree, "kept/young")->inode->mtime_nsec = 5;
 	tree_walk(tree, "kept/old")->inode->mtime_sec = 500;

@@ -98,11 +98,14 @@ def main():
     refuse("root-is-symlink-slash", "root", layer(symlink("./", up), entry("x", data=evil)))
     refuse("root-is-file", "root", layer(entry(".", data=evil)))
     refuse("root-is-device", "root", layer(device(".")))
-    refuse("root-is-hard-link", "unknown type", layer(entry("x"), hardlink(".", "x")))
+    refuse("root-is-hard-link", "root", layer(entry("x"), hardlink(".", "x")))
 
     # Names that lead out, in entries.
     refuse("dotdot", '"\\.\\."', layer(entry(up + "/x", data=evil)))
     refuse("dotdot-inside", '"\\.\\."', layer(folder("a"), entry("a/../../x", data=evil)))
+    take("dotdot-stays", "/ d /b f", layer(entry("a/../b", data=evil)))
+    long = "/".join(["a"] * 200000)
+    refuse("path-long", "a path of 400000 bytes; the most is 4095", layer(*(entry(n + long) for n in "bcde")))
     refuse("dotdot-link", '"\\.\\."', layer(hardlink("x", up + "/canary")))
     refuse("dotdot-whiteout", '"\\.\\."', layer(entry(up + "/.wh.canary")))
     refuse("dotdot-opaque", '"\\.\\."', layer(entry(up + "/.wh..wh..opq")))
