@@ -1,5 +1,6 @@
 #include "tree/changes.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "support/memory.h"
@@ -120,16 +121,40 @@ int changes_compare(const struct dentry *dentry, unsigned *differences, struct e
 	return compare_content(dentry, differences, err);
 }
 
+/* A file's current names where the base has them all for one inode, and others besides. */
+struct piece {
+	const struct inode *base;
+	const struct inode *inode;
+};
+
+/* What changes_mark has found so far. */
+struct marking {
+	struct changes *changes;
+	struct piece *pieces; /* all that are as in the base, but for the names that are missing */
+	size_t count, capacity;
+};
+
+/* Whether each current name of d's inode was a name of d's base inode. */
+static bool names_are_old(const struct dentry *d)
+{
+	for (const struct dentry *n = d->inode->names; n != NULL; n = n->next_name) {
+		if (n->base != d->base)
+			return false;
+	}
+	return true;
+}
+
 /*
- * Whether the inode that d names belongs in the layer. All of its names give the same answer: where
- * they do not have one inode of the base, its set of names changed.
+ * Whether the inode that d names belongs in the layer, whatever became of other names that its base
+ * inode had. All of its names give the same answer: where they do not have one inode of the base,
+ * a name was added to the set.
  */
 static int inode_changed(const struct dentry *d, bool *changed, struct error *err)
 {
 	*changed = true;
-	if (d->base == NULL)
+	if (d->base == NULL || !names_are_old(d))
 		return 0;
-	unsigned differences = compare_metadata(d);
+	unsigned differences = compare_metadata(d) & ~(unsigned)DIFFERENCE_NAMES;
 	if (differences != 0)
 		return 0;
 	int r = compare_content(d, &differences, err);
@@ -162,25 +187,60 @@ static bool is_untouched_scaffold(const struct dentry *dir)
 	return true;
 }
 
+static void mark_names(struct marking *m, const struct inode *inode)
+{
+	for (struct dentry *d = inode->names; d != NULL; d = d->next_name) {
+		mark(d, DENTRY_WRITE);
+		m->changes->written++;
+	}
+}
+
 /* Marks all names of an inode where it belongs in the layer. NULL is none. */
-static int decide(const struct inode *inode, struct changes *changes, struct error *err)
+static int decide(struct marking *m, const struct inode *inode, struct error *err)
 {
 	if (inode == NULL || inode->names == NULL || (inode->names->flags & DENTRY_DECIDED))
 		return 0;
-	inode->names->flags |= DENTRY_DECIDED;
-	if (is_untouched_scaffold(inode->names))
+	struct dentry *d = inode->names;
+	d->flags |= DENTRY_DECIDED;
+	if (is_untouched_scaffold(d))
 		return 0;
 	bool changed;
-	int r = inode_changed(inode->names, &changed, err);
+	int r = inode_changed(d, &changed, err);
 	if (r < 0) {
-		cleanup_free char *path = tree_path(inode->names);
+		cleanup_free char *path = tree_path(d);
 		return error_wrap(err, r, "/%s", path);
 	}
-	for (struct dentry *d = inode->names; changed && d != NULL; d = d->next_name) {
-		mark(d, DENTRY_WRITE);
-		changes->written++;
+	if (changed) {
+		mark_names(m, inode);
+	} else if (!same_names(d)) {
+		m->pieces = array_grow(m->pieces, m->count, &m->capacity, sizeof(*m->pieces));
+		m->pieces[m->count++] = (struct piece){d->base, inode};
 	}
 	return 0;
+}
+
+static int by_base(const void *a, const void *b)
+{
+	const struct piece *x = a;
+	const struct piece *y = b;
+	return (x->base > y->base) - (x->base < y->base);
+}
+
+/*
+ * A file that lost names is what the base's other names of it are. Where there are two such files
+ * of one, the base cannot give both.
+ */
+static void decide_pieces(struct marking *m)
+{
+	if (m->count < 2)
+		return;
+	qsort(m->pieces, m->count, sizeof(*m->pieces), by_base);
+	for (size_t i = 0; i < m->count; i++) {
+		const struct inode *base = m->pieces[i].base;
+		if ((i > 0 && m->pieces[i - 1].base == base) ||
+			(i + 1 < m->count && m->pieces[i + 1].base == base))
+			mark_names(m, m->pieces[i].inode);
+	}
 }
 
 static void forget_decided(const struct inode *inode)
@@ -193,6 +253,7 @@ int changes_mark(struct tree *tree, struct changes *changes, struct error *err)
 {
 	size_t count;
 	struct dentry *const *touched = tree_touched(tree, &count);
+	struct marking m = {.changes = changes};
 	int r = 0;
 	*changes = (struct changes){0};
 	tree_clear_marks(tree);
@@ -203,11 +264,14 @@ int changes_mark(struct tree *tree, struct changes *changes, struct error *err)
 			mark(d, DENTRY_WHITEOUT);
 			changes->whiteouts++;
 		}
-		r = decide(d->inode, changes, err);
+		r = decide(&m, d->inode, err);
 		/* The inode that had the name may have lost it alone, and keep others. */
 		if (r == 0)
-			r = decide(d->base, changes, err);
+			r = decide(&m, d->base, err);
 	}
+	if (r == 0)
+		decide_pieces(&m);
+	free(m.pieces);
 	for (size_t i = 0; i < count; i++) {
 		forget_decided(touched[i]->inode);
 		forget_decided(touched[i]->base);

@@ -39,7 +39,10 @@ int changes_compare(const struct dentry *dentry, unsigned *differences, struct e
  * Sets DENTRY_WRITE, DENTRY_WHITEOUT and DENTRY_BELOW, clears those of an earlier call, and sorts
  * what is marked (tree_sort_marked). Looks at nothing but touched names (tree_touched), the inodes
  * that they name or named, and the directories above marks: the cost grows with the change.
- * - an inode whose data, metadata or set of names changed is written under all its names;
+ * - an inode whose data or metadata changed, or that has a name which was not its own, is written
+ *   under all its names;
+ * - an inode that only lost names is not, unless another inode has the lost names and is the same
+ *   but for them: then both are written;
  * - a name that is gone gets a whiteout, unless a directory above it is gone or no directory;
  * - the directories above a written name or whiteout are written, with their own metadata;
  * - the root is written only for its owner, mode or attributes: its mtime is no change;

@@ -56,7 +56,6 @@ C /content
 C /dated
 C /dir
 D /gone
-C /linked
 D /linked-too
 C /mode
 A /new file
@@ -81,8 +80,6 @@ C /dir
 	type directory -> file
 	mode 0755 -> 0644
 D /gone
-C /linked
-	links 2 -> 1
 D /linked-too
 C /mode
 	mode 0644 -> 0600
@@ -95,6 +92,11 @@ C /size
 	size 4 -> 7
 C /symlink
 	target one -> two
+LIST
+lv diff -q -v "$work/b.tar" "$work/a.tar" | grep -A 1 '^C /linked' > "$work/list"
+same_text "$work/list" <<'LIST'
+C /linked
+	links 1 -> 2
 LIST
 lv diff -q -v "$work/b.tar" "$work/a.tar" | grep -A 1 '^C /attributes' > "$work/list"
 same_text "$work/list" <<'LIST'

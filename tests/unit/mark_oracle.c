@@ -47,14 +47,31 @@ static bool is_left_out(const struct dentry *dir)
 	return true;
 }
 
-static bool is_changed(const struct dentry *d)
+/* Whether an inode is as one of the base's, but for names that this one has besides. */
+static bool is_part_of_base(const struct dentry *d)
 {
 	unsigned differences;
 	struct error err;
+	assert_int_equal(changes_compare(d, &differences, &err), 0);
+	for (const struct dentry *n = d->inode->names; n != NULL; n = n->next_name) {
+		if (n->base != d->base)
+			return false;
+	}
+	return (differences & ~(unsigned)DIFFERENCE_NAMES) == 0;
+}
+
+static bool is_changed(struct dentry *root, const struct dentry *d)
+{
 	if (d->base == NULL)
 		return !is_left_out(d);
-	assert_int_equal(changes_compare(d, &differences, &err), 0);
-	return differences != 0;
+	if (!is_part_of_base(d))
+		return true;
+	for (const struct dentry *n = root; n != NULL; n = tree_next(root, n)) {
+		if (n->base == d->base && n->inode != NULL && n->inode != d->inode &&
+			is_part_of_base(n))
+			return true;
+	}
+	return false;
 }
 
 /* Every name by itself, whatever its inode's other names say. */
@@ -68,7 +85,7 @@ static void fill(struct oracle *o, struct tree *tree)
 	for (const struct dentry *d = root; d != NULL; d = tree_next(root, d))
 		o->names[i++].dentry = d;
 	for (const struct dentry *d = root; d != NULL; d = tree_next(root, d)) {
-		if (d->inode != NULL && is_changed(d)) {
+		if (d->inode != NULL && is_changed(root, d)) {
 			expect(o, d, DENTRY_WRITE);
 			o->changes.written++;
 		}

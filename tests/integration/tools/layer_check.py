@@ -5,9 +5,10 @@
     layer_check.py BASE.dump RESULT.dump    prints what `layervm diff` must print
 
 The dumps are dump.py's, with all options off. The layer must hold, once each and nothing else:
-every entry that is new or different, all names of a file any of whose names is that (or that has
-lost one), the folders above those, and for what is gone one whiteout of its topmost entry, which
-stands before its folder's other entries.
+every entry that is new or different, all names of a file any of whose names is that, the folders
+above those, and for what is gone one whiteout of its topmost entry, which stands before its
+folder's other entries. A file that only lost names is no change, unless what lost them became two
+files that are the same.
 """
 
 import os
@@ -51,12 +52,29 @@ def above(path):
         yield path
 
 
+def without_links(line):
+    words = line.split()
+    return words[:4] + [word for word in words[4:] if not word.startswith("=")]
+
+
+def is_part_of(base, result, path):
+    """Whether a file is one of the base's, but for names that this one has besides."""
+    return all(
+        name in base.lines
+        and base.names(name) == base.names(path)
+        and without_links(base.lines[name]) == without_links(result.lines[name])
+        for name in result.names(path)
+    )
+
+
 def changes(base, result):
     """The paths that changed or are new, and those that must be hidden."""
     wanted = set()
-    for path, line in result.lines.items():
-        old = base.lines.get(path)
-        if line != old or result.names(path) != base.names(path):
+    for path in result.lines:
+        if not is_part_of(base, result, path) or any(
+            name in result.lines and is_part_of(base, result, name)
+            for name in base.names(path) - result.names(path)
+        ):
             wanted |= result.names(path)
     hidden = {
         path
