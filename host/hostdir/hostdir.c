@@ -55,7 +55,9 @@ static int put_dir(
 	struct dentry *existing = tree_find(copy->tree, dir, entry->name, len);
 	struct dentry *target = linked_dir(copy, existing);
 	struct dentry *place;
-	int r = new_inode(copy, entry, &inode, err);
+	int r = tree_check(copy->tree, err);
+	if (r == 0)
+		r = new_inode(copy, entry, &inode, err);
 	if (r < 0)
 		return r;
 	if (target != NULL && copy->options->keep_dirlinks) {
@@ -95,9 +97,12 @@ static int put_file(struct copy *copy, const struct scan_entry *entry, struct de
 			"%s: cannot take the place of the image's folder /%s, which is not empty",
 			entry->path, path);
 	}
+	int r = tree_check(copy->tree, err);
+	if (r < 0)
+		return r;
 	struct inode *inode = entry->st.stx_nlink > 1 ? idmap_get(&copy->links, &entry->st) : NULL;
 	if (inode == NULL) {
-		int r = new_inode(copy, entry, &inode, err);
+		r = new_inode(copy, entry, &inode, err);
 		if (r == 0 && S_ISREG(inode->mode))
 			r = hostinode_read_data(&copy->spool, entry, inode, err);
 		if (r < 0)

@@ -24,7 +24,7 @@
  * is an ERROR_INPUT, and so is a hard link to something that is not there. Of an entry that comes
  * twice the last stays. Extended attributes that are in no namespace of Linux are left out. What
  * aufs wrote for itself (".wh..wh.*") is left out too; hard links to files of ".wh..wh.plnk" are
- * names of these files. A tree of more than TREE_NAMES_MAX names is an ERROR_LIMIT.
+ * names of these files. What tree_check refuses is an ERROR_LIMIT.
  * tar: size bytes at offset 0; belongs to the tree afterwards, in failure too. name: for messages.
  */
 int layer_apply(

@@ -332,6 +332,8 @@ static int read_entries(struct reader *r, struct archive *archive)
 		r->data_end = 0;
 		/* All of the header has been taken: what comes next is the data. */
 		code = apply_entry(r, entry, (uint64_t)archive_filter_bytes(archive, 0));
+		if (code == 0)
+			code = merge_check(&r->merge, r->err);
 		if (code < 0)
 			return code;
 	}

@@ -1,6 +1,7 @@
 #include "layer/merge.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <search.h>
 #include <string.h>
 
@@ -162,7 +163,7 @@ static int give(struct merge *merge, const char *path, struct inode *inode, cons
 		tree_relink(merge->tree, tree_root(merge->tree), inode);
 	else
 		return error_set(err, ERROR_INPUT, EINVAL, "the root is to be no directory");
-	return 0;
+	return tree_check(merge->tree, err);
 }
 
 int merge_inode(
@@ -222,6 +223,17 @@ static int apply(struct merge *merge, bool whiteouts, struct error *err)
 			r = give(merge, path, given->inode, names + given->target, err);
 	}
 	return r;
+}
+
+int merge_check(const struct merge *merge, struct error *err)
+{
+	if (merge->given_count > TREE_NAMES_MAX || merge->names.len > TREE_BYTES_MAX)
+		return error_set(err, ERROR_LIMIT, E2BIG,
+			"a layer of more than %" PRIu64
+			" entries, or with names of more than %" PRIu64
+			" bytes, which is the limit",
+			TREE_NAMES_MAX, TREE_BYTES_MAX);
+	return tree_check(merge->tree, err);
 }
 
 int merge_finish(struct merge *merge, struct error *err)

@@ -50,6 +50,9 @@ int merge_link(struct merge *merge, const struct member_path *path,
  */
 void merge_linked(struct merge *merge, const struct member_path *path, struct inode *inode);
 
+/* Fails with ERROR_LIMIT where the layer's members take more than they may: see tree_check. */
+int merge_check(const struct merge *merge, struct error *err);
+
 /* The layer has ended: what waited comes into the tree. */
 int merge_finish(struct merge *merge, struct error *err);
 

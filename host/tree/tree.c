@@ -1,6 +1,7 @@
 #include "tree/tree.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -31,6 +32,9 @@ struct tree {
 	size_t bucket_count; /* a power of two */
 	size_t dentry_count; /* gone names included: what the buckets hold */
 	uint64_t count;      /* current names */
+	uint64_t made;       /* names that were ever added */
+	uint64_t bytes;      /* that tree_alloc gave */
+	uint64_t names_max, bytes_max;
 	uint64_t hash_key;
 	struct source **sources;
 	size_t source_count;
@@ -84,6 +88,7 @@ void *tree_alloc(struct tree *tree, size_t size)
 		chunk = add_chunk(tree, rounded);
 	void *p = chunk->data + chunk->used;
 	chunk->used += rounded;
+	tree->bytes += rounded;
 	memset(p, 0, rounded);
 	return p;
 }
@@ -169,6 +174,8 @@ static void detach_name(struct tree *tree, struct dentry *dentry)
 struct tree *tree_new(void)
 {
 	struct tree *tree = xcalloc(1, sizeof(*tree));
+	tree->names_max = TREE_NAMES_MAX;
+	tree->bytes_max = TREE_BYTES_MAX;
 	tree->bucket_count = 1024;
 	tree->buckets = xcalloc(tree->bucket_count, sizeof(struct dentry *));
 	if (getrandom(&tree->hash_key, sizeof(tree->hash_key), 0) < 0)
@@ -204,6 +211,26 @@ struct dentry *tree_root(struct tree *tree)
 uint64_t tree_count(const struct tree *tree)
 {
 	return tree->count;
+}
+
+int tree_check(const struct tree *tree, struct error *err)
+{
+	if (tree->made > tree->names_max)
+		return error_set(err, ERROR_LIMIT, E2BIG,
+			"a tree of more than %" PRIu64 " names, which is the limit",
+			tree->names_max);
+	if (tree->bytes > tree->bytes_max)
+		return error_set(err, ERROR_LIMIT, E2BIG,
+			"a tree whose names, attributes and sparse maps take more than %" PRIu64
+			" bytes, which is the limit",
+			tree->bytes_max);
+	return 0;
+}
+
+void tree_set_limits(struct tree *tree, uint64_t names, uint64_t bytes)
+{
+	tree->names_max = names;
+	tree->bytes_max = bytes;
 }
 
 struct source *tree_own_source(struct tree *tree, struct source *source)
@@ -315,6 +342,7 @@ static struct dentry *add_name(struct tree *tree, struct dentry *dir, const char
 	d->next_hash = *bucket;
 	*bucket = d;
 	tree->dentry_count++;
+	tree->made++;
 	return d;
 }
 

@@ -93,6 +93,15 @@ struct dentry {
 
 #define TREE_NAME_MAX 255
 
+/*
+ * What a tree may hold, by tree_check: names that were ever made, those that were replaced
+ * included, and bytes of inodes, names, attributes, symlinks' targets and sparse maps. A million
+ * files take some 220 MB, so that both come to about the same: no image has so much, and a hostile
+ * one of a few MB would take all of the host's memory.
+ */
+#define TREE_NAMES_MAX (UINT64_C(16) << 20)
+#define TREE_BYTES_MAX (UINT64_C(4) << 30)
+
 struct tree;
 
 /* A tree with nothing but a root directory: mode 0755, uid and gid 0, mtime 0. */
@@ -108,6 +117,15 @@ struct dentry *tree_root(struct tree *tree);
 
 /* How many current names there are, the root included. */
 uint64_t tree_count(const struct tree *tree);
+
+/*
+ * Fails with ERROR_LIMIT where the tree holds more than it may. Readers call it for each entry that
+ * comes from outside; an entry may make some 2,000 names besides its own.
+ */
+int tree_check(const struct tree *tree, struct error *err);
+
+/* Sets other limits for tree_check; for tests. */
+void tree_set_limits(struct tree *tree, uint64_t names, uint64_t bytes);
 
 /* Zeroed memory that lives as long as the tree. */
 void *tree_alloc(struct tree *tree, size_t size) __attribute__((returns_nonnull));

@@ -204,6 +204,41 @@ static void test_lengths(void **state)
 	assert_int_equal(apply_one("f .wh.@/x=", part, &err), -ENAMETOOLONG);
 }
 
+/* What a hostile image may make of the host's memory: the last that is taken, and one more. */
+static void test_tree_limits(void **state)
+{
+	static const struct {
+		const char *lower, *upper;
+		uint64_t names, bytes;
+		const char *words; /* NULL: taken */
+	} cases[] = {
+		{"f a=1;f b=1;f c=1", "", 3, 100000, NULL},
+		{"f a=1;f b=1;f c/d=1", "", 3, 100000, "more than 3 names"},
+		{"f a=1", "f b=1;f c=1", 3, 100000, NULL},
+		{"f a=1", "f b=1;d c/d", 3, 100000, "more than 3 names"},
+		{"f a=1", "f .wh.a=;h b>c;f c=1", 3, 100000, "not there"},
+		/* Replaced ones count, or the same names could come for ever. */
+		{"f a=1", "f a=2;f a=3;f a=4;f a=5;f a=6;f a=7", 9, 800, "more than 800 bytes"},
+		{"f .wh..wh.plnk/1=1;f .wh..wh.plnk/1=1;f .wh..wh.plnk/1=1", "", 9, 400,
+			"more than 400 bytes"},
+		{"f a=1", "", 9, 800, NULL},
+	};
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		cleanup_tree struct tree *tree = tree_new();
+		struct error err;
+		tree_set_limits(tree, cases[i].names, cases[i].bytes);
+		int r = layer_text_apply(tree, cases[i].lower, &err);
+		if (r == 0)
+			r = layer_text_apply(tree, cases[i].upper, &err);
+		if (cases[i].words == NULL && r < 0)
+			fail_msg("case %zu: %s", i, err.message);
+		if (cases[i].words != NULL &&
+			(r == 0 || strstr(err.message, cases[i].words) == NULL))
+			fail_msg("case %zu: %s", i, r == 0 ? "did not fail" : err.message);
+	}
+}
+
 /* A path of few names, which meet often. */
 static char *random_path(struct random *random)
 {
@@ -334,6 +369,7 @@ int main(void)
 		cmocka_unit_test(test_aufs),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_tree_limits),
 		cmocka_unit_test_prestate(test_whiteouts_anywhere, &seed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
