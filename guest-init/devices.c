@@ -20,11 +20,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "modules.h"
 #include "protocol.h"
+#include "setting.h"
 
-#define MODULES "/modules"
-#define MODULES_OF_ALL MODULES "/order"       /* lists: what every guest needs, */
-#define MODULES_OF_NETWORK MODULES "/network" /* and what a network takes */
 #define BUS "/sys/bus/virtio/devices"
 #define DEVICE_WAIT_SECONDS 30
 #define ENTROPY_MAX 512
@@ -44,6 +43,13 @@ static int bring_loopback_up(struct fault *fault)
 	return r;
 }
 
+/* A script that starts another kernel gets EPERM: that kernel would know nothing of the host. */
+static int forbid_other_kernels(struct fault *fault)
+{
+	int r = setting_write("/proc/sys/kernel/kexec_load_disabled", "1", fault);
+	return r < 0 && errno == ENOENT ? 0 : r;
+}
+
 int devices_prepare(struct fault *fault)
 {
 	static const char name[] = "layervm";
@@ -55,37 +61,9 @@ int devices_prepare(struct fault *fault)
 		return fault_set_errno(fault, "cannot mount /dev");
 	if (sethostname(name, sizeof(name) - 1) < 0)
 		return fault_set_errno(fault, "cannot set the host name");
+	if (forbid_other_kernels(fault) < 0)
+		return -1;
 	return bring_loopback_up(fault);
-}
-
-static int load_module(const char *name, struct fault *fault)
-{
-	char path[128];
-	snprintf(path, sizeof(path), MODULES "/%s.ko", name);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return fault_set_errno(fault, "cannot open %s", path);
-	long r = syscall(SYS_finit_module, fd, "", 0);
-	if (r < 0)
-		fault_set_errno(fault, "cannot load module %s", name);
-	close(fd);
-	return r < 0 ? -1 : 0;
-}
-
-/* Loads the modules of a list in their order. */
-static int load_modules(const char *list, struct fault *fault)
-{
-	char line[64];
-	FILE *order = fopen(list, "re");
-	if (order == NULL)
-		return fault_set_errno(fault, "cannot open %s", list);
-	int r = 0;
-	while (r == 0 && fgets(line, sizeof(line), order) != NULL) {
-		line[strcspn(line, "\n")] = '\0';
-		r = load_module(line, fault);
-	}
-	fclose(order);
-	return r;
 }
 
 static int wait_for(int watch, const char *path, struct fault *fault)
@@ -187,9 +165,9 @@ static int wait_for_disks(unsigned count, struct fault *fault)
 int devices_load(struct fault *fault)
 {
 	struct found found = {0};
-	if (load_modules(MODULES_OF_ALL, fault) < 0 || find_devices(&found, fault) < 0)
+	if (modules_load(MODULES_OF_ALL, fault) < 0 || find_devices(&found, fault) < 0)
 		return -1;
-	if (found.network && load_modules(MODULES_OF_NETWORK, fault) < 0)
+	if (found.network && modules_load(MODULES_OF_NETWORK, fault) < 0)
 		return -1;
 	if (wait_for_disks(found.disks, fault) < 0)
 		return -1;

@@ -13,7 +13,9 @@
 #define DEVICE_LAYERS "/dev/vdb" /* for the job that unpacks an image */
 #define DEVICE_DISKS_MAX 26      /* /dev/vda to /dev/vdz */
 
-/* Mounts proc, sys and dev in the initramfs, and has the loopback interface up. */
+/*
+ * Mounts proc, sys and dev in the initramfs, has the loopback interface up, and kexec(8) forbidden.
+ */
 int devices_prepare(struct fault *fault);
 
 /*

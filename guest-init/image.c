@@ -1,8 +1,11 @@
 #include "image.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -29,7 +32,14 @@ static const struct {
 	{"urandom", 1, 9},
 	{"tty", 5, 0},
 	{"console", 5, 1},
+	/* Their modules are loaded when they are opened. */
+	{"fuse", 10, 229},
+	{"loop-control", 10, 237},
 };
+
+/* As many loop devices as the kernel makes at first: it numbers them from 0. */
+#define LOOP_DEVICES 8
+#define LOOP_MAJOR 7
 
 static const struct {
 	const char *target, *name;
@@ -70,7 +80,10 @@ static int mount_at(const char *type, const char *path, unsigned long flags, con
 	return 0;
 }
 
-/* The devices that containers have (OCI runtime-spec, config-linux.md, "Default Devices"). */
+/*
+ * The devices that containers have (OCI runtime-spec, config-linux.md, "Default Devices"), and
+ * those of loop and fuse.
+ */
 static int fill_dev(struct fault *fault)
 {
 	char path[64];
@@ -79,6 +92,11 @@ static int fill_dev(struct fault *fault)
 		snprintf(path, sizeof(path), SURROUNDINGS "/dev/%s", device_nodes[i].name);
 		if (mknod(path, S_IFCHR | 0666, device) < 0)
 			return fault_set_errno(fault, "cannot make /dev/%s", device_nodes[i].name);
+	}
+	for (unsigned i = 0; i < LOOP_DEVICES; i++) {
+		snprintf(path, sizeof(path), SURROUNDINGS "/dev/loop%u", i);
+		if (mknod(path, S_IFBLK | 0660, makedev(LOOP_MAJOR, i)) < 0)
+			return fault_set_errno(fault, "cannot make /dev/loop%u", i);
 	}
 	for (size_t i = 0; i < sizeof(device_links) / sizeof(device_links[0]); i++) {
 		snprintf(path, sizeof(path), SURROUNDINGS "/dev/%s", device_links[i].name);
@@ -163,6 +181,29 @@ int image_surround(struct fault *fault)
 	if (move_into("proc", "proc", fault) < 0 || move_into("sysfs", "sys", fault) < 0)
 		return -1;
 	return move_into("tmpfs", "dev", fault);
+}
+
+/*
+ * Not a chroot alone: the kernel makes no user namespace for a process whose root is not the root
+ * of its mount namespace (user_namespaces(7), EPERM of clone and unshare). pivot_root(2) cannot
+ * take the initramfs away, so the image's mount is moved over the initramfs.
+ */
+int image_enter(struct fault *fault)
+{
+	if (chdir(IMAGE_FOLDER) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 ||
+		chroot(".") < 0 || chdir("/") < 0)
+		return fault_set_errno(fault, "cannot enter the image");
+	return 0;
+}
+
+/* An error tells that the file system was not frozen. */
+void image_thaw(void)
+{
+	int fd = open(IMAGE_FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	ioctl(fd, FITHAW, 0);
+	close(fd);
 }
 
 /*

@@ -24,6 +24,15 @@ int image_prepare(struct fault *fault);
 /* In the process that has prepared it, once the image is mounted: has it in the image. */
 int image_surround(struct fault *fault);
 
+/*
+ * After image_surround and all other mounts in the image, in the same process: makes the image's
+ * root the root of the process and of its mount namespace.
+ */
+int image_enter(struct fault *fault);
+
+/* After a job: lets the image's file system be written to where the job froze it (fsfreeze(8)). */
+void image_thaw(void);
+
 /* Whether no block or no inode is free for a file of the image now. */
 bool image_full(void);
 

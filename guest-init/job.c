@@ -148,8 +148,9 @@ static int take_outside(struct receipt *receipt, const struct frame *frame, stru
 					   : setup_take(receipt->setup, frame, fault);
 	case FRAME_STDIN:
 	case FRAME_WINSIZE:
+	case FRAME_TERMINATE:
 	case FRAME_KILL:
-	case FRAME_TERMINATE: /* for the job before, which they missed */
+	case FRAME_PING: /* for the job before, which they missed */
 		return receipt->after_exit && !receipt->begun ? 0 : unexpected(frame, fault);
 	default:
 		return 1;

@@ -14,6 +14,7 @@
 #include "devices.h"
 #include "image.h"
 #include "job.h"
+#include "modules.h"
 #include "run.h"
 #include "setup.h"
 #include "unpacking.h"
@@ -131,7 +132,7 @@ static int boot(int *channel, struct fault *fault)
 {
 	if (devices_prepare(fault) < 0)
 		return -1;
-	if (devices_load(fault) < 0)
+	if (devices_load(fault) < 0 || modules_offer(fault) < 0)
 		return -1;
 	*channel = channel_open(fault);
 	return *channel < 0 ? -1 : 0;
@@ -148,10 +149,12 @@ static int say_failure(int channel, const struct fault *fault)
 	return channel_receive(channel, &frame, &ignored);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct fault fault = {0};
 	int channel = -1;
+	if (getpid() != 1)
+		return modules_answer(argc, argv);
 	if ((boot(&channel, &fault) < 0 || work(channel, &fault) < 0) &&
 		say_failure(channel, &fault) < 0)
 		fprintf(stderr, "layervm init: %s\n", fault.text); /* the console is all there is */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "protocol.h"
+#include "setting.h"
 
 #define INTERFACE "eth0"
 
@@ -63,16 +64,8 @@ static int change(int fd, unsigned long request, struct ifreq *ifreq,
 static int switch_ipv6_off(struct fault *fault)
 {
 	static const char path[] = "/proc/sys/net/ipv6/conf/" INTERFACE "/disable_ipv6";
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
-		return 0;
-	if (fd < 0)
-		return fault_set_errno(fault, "cannot open %s", path);
-	ssize_t n = write(fd, "1", 1);
-	if (n != 1)
-		fault_set_errno(fault, "cannot write to %s", path);
-	close(fd);
-	return n == 1 ? 0 : -1;
+	int r = setting_write(path, "1", fault);
+	return r < 0 && errno == ENOENT ? 0 : r;
 }
 
 static int set_up(int fd, const struct network *network, struct fault *fault)

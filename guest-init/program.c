@@ -26,8 +26,8 @@ static int enter(struct job *job, struct user *user, struct refusal *refusal)
 	struct fault *fault = &refusal->fault;
 	if (image_surround(fault) < 0 || setup_surround(job->setup, fault) < 0)
 		return -1;
-	if (chroot(IMAGE_FOLDER) < 0 || chdir("/") < 0)
-		return fault_set_errno(fault, "cannot enter the image");
+	if (image_enter(fault) < 0)
+		return -1;
 	if (find_user(job, user, refusal) < 0)
 		return -1;
 	if (chdir(job->cwd) < 0) {

@@ -19,16 +19,16 @@
  *	             a job: CWD, ENV (one a variable), USER; SCRIPT (in parts), COMMAND, SHELL or
  *	             UNPACK; TERMINAL or INPUT, ONE_OUTPUT; START
  *	STARTED      (the job's program runs; left out where it cannot)
- *	             STDIN, WINSIZE, TERMINATE, at any time from here on
- *	STDOUT, STDERR, each in the order in which it came; TAKEN
+ *	             STDIN, WINSIZE, TERMINATE, PING, at any time from here on
+ *	STDOUT, STDERR, each in the order in which it came; TAKEN; PONG, to each PING
  *	EXIT         (all processes of the job are gone, all output was sent)
  *	             the next job up to its START, and on from STARTED; or FINISH
  *	BYE          (the disks are unmounted; the guest waits, and the host ends QEMU)
  *
  * FAILURE takes the place of any frame of the guest, and is its last one: in the place of HELLO or
- * AWAKE, the guest has not written to any disk. After EXIT the guest passes over STDIN, WINSIZE and
- * TERMINATE, which were on their way. What comes before the first START without being of a job is
- * for all jobs of the run.
+ * AWAKE, the guest has not written to any disk. After EXIT the guest passes over STDIN, WINSIZE,
+ * TERMINATE and PING, which were on their way. What comes before the first START without being of a
+ * job is for all jobs of the run.
  *
  * Programs run in the image, in their own session, with umask 022; as uid 0 where there is no
  * USER. PATH ends with PROTOCOL_TOOLBOX; HOME, where ENV has none, is the user's by the image's
@@ -83,6 +83,7 @@ enum frame_type {
 	FRAME_BYE = 7,     /* words: what is wrong with a disk; empty: all is unmounted cleanly */
 	FRAME_TAKEN = 8,   /* u32, at least 1: bytes of STDIN passed on since the last TAKEN */
 	FRAME_AWAKE = 9,   /* empty */
+	FRAME_PONG = 10,   /* empty: init does its work */
 
 	/* From the host. */
 	FRAME_ENTROPY = 64,    /* random bytes, credited to the guest's pool */
@@ -102,6 +103,7 @@ enum frame_type {
 	FRAME_STDIN = 77,      /* bytes; none: the end of the file, not for a terminal */
 	FRAME_WINSIZE = 78,    /* u32 rows, u32 columns */
 	FRAME_FINISH = 79,     /* empty: there is no further job */
+	FRAME_PING = 84,       /* empty: to be answered at once, or at the latest by EXIT */
 	FRAME_ONE_OUTPUT = 83, /* empty: standard error is standard output, and comes as STDOUT */
 
 	/* From the host, before the first START, for the whole run. */

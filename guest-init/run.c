@@ -177,6 +177,8 @@ static int take_frame(struct run *run, struct fault *fault)
 	case FRAME_KILL:
 		kill(-1, SIGKILL);
 		return 0;
+	case FRAME_PING:
+		return channel_send(run->channel, FRAME_PONG, NULL, 0, fault);
 	default:
 		return fault_set(fault, "frame of type %d from the host while the job runs",
 			(int)frame.type);
@@ -231,6 +233,7 @@ static int send_exit(struct run *run, struct fault *fault)
 static int finish(struct run *run, struct fault *fault)
 {
 	run->full = run->full || image_full();
+	image_thaw(); /* before a process is waited for that writes */
 	kill(-1, SIGKILL);
 	reap(run, 0);
 	if (run->task->terminal >= 0) {

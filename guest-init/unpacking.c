@@ -1,12 +1,12 @@
 #include "unpacking.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
 #include "devices.h"
 #include "image.h"
+#include "setting.h"
 
 #define LAYERS_FOLDER "/layers"
 #define PROGRAM "/unpack"
@@ -17,15 +17,7 @@
  */
 static int allow_symlinks(struct fault *fault)
 {
-	static const char name[] = "/proc/sys/fs/protected_symlinks";
-	int fd = open(name, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return fault_set_errno(fault, "cannot open %s", name);
-	ssize_t n = write(fd, "0", 1);
-	if (n != 1)
-		fault_set_errno(fault, "cannot write to %s", name);
-	close(fd);
-	return n == 1 ? 0 : -1;
+	return setting_write("/proc/sys/fs/protected_symlinks", "0", fault);
 }
 
 int unpacking_prepare(struct fault *fault)

@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "loops.h"
+
 /*
  * noinit_itable: the kernel's own filling of inode tables is no change, and would cost the host a
  * copy of each.
@@ -73,7 +75,8 @@ static int finish(int *fd, int (*sync_call)(int), const struct volume *volume, s
 /*
  * Read-only is reached at once, with all written, even while another mount namespace still holds
  * the file system. Processes that are gone may have left files to the kernel's own workers, which
- * close them a moment later without telling anybody: hence the tries.
+ * close them a moment later without telling anybody: hence the tries. A loop device keeps its file
+ * until it is told to let go.
  */
 static int make_read_only(const struct volume *volume, struct fault *fault)
 {
@@ -84,12 +87,13 @@ static int make_read_only(const struct volume *volume, struct fault *fault)
 			return 0;
 		if (errno != EBUSY)
 			break;
+		loops_detach();
 		nanosleep(&wait, NULL);
 	}
 	if (errno == EBUSY)
 		return fault_set(fault,
 			"something in the kernel still uses a file of %s after all processes "
-			"ended, such as a swap file or a loop device",
+			"ended, such as a swap file",
 			volume->what);
 	return fault_set_errno(fault, "cannot make %s read-only", volume->what);
 }

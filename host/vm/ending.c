@@ -53,6 +53,17 @@ int ending_status(const struct machine *machine, const struct session *session)
 	return machine->unread ? 128 + SIGPIPE : exit_status(&session->exit);
 }
 
+/* Whether a line of the console tells no more than that the guest was switched off. */
+static bool is_last_word(const char *line)
+{
+	static const char *const words[] = {"reboot: Power down", "reboot: Restarting system",
+		"reboot: machine restart", MACHINE_HALTED};
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strstr(line, words[i]) != NULL)
+			return true;
+	return false;
+}
+
 /* Shows the last lines of the guest's console, where there are any but its power off. */
 static void show_console(const struct machine *machine, struct report *report)
 {
@@ -60,7 +71,7 @@ static void show_console(const struct machine *machine, struct report *report)
 	char *rest = tail;
 	bool first = true;
 	for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
-		if (*line == '\0' || strstr(line, "reboot: Power down") != NULL)
+		if (*line == '\0' || is_last_word(line))
 			continue;
 		if (first)
 			report_note(report, "the guest's console ends with:");
@@ -269,8 +280,11 @@ static int judge_guest_end(const struct machine *machine, const struct session *
 	if (panic != NULL)
 		return error_set(
 			err, ERROR_GUEST, EIO, "the guest's kernel gave up %s: %s", when, panic);
-	if (session->stage <= SESSION_WAKING && init != NULL)
+	if (init != NULL && session->stage <= SESSION_WAKING)
 		return error_set(err, ERROR_GUEST, EIO, "the guest did not come up: %s",
+			init + strlen("layervm init: "));
+	if (init != NULL)
+		return error_set(err, ERROR_GUEST, EIO, "the guest's init gave up %s: %s", when,
 			init + strlen("layervm init: "));
 	return error_set(err, ERROR_GUEST, EIO, "the guest was switched off or reset %s", when);
 }
@@ -304,6 +318,32 @@ static int judge_timeout(const struct machine *machine, const struct session *se
 		options->timeout);
 }
 
+/* The guest did not end, and would not do so: pulse.h. */
+static int judge_still(const struct machine *machine, const struct session *session,
+	struct report *report, struct error *err)
+{
+	char words[END_WORDS_SIZE];
+	const char *when = when_words(session, words);
+	show_console(machine, report);
+	cleanup_free char *panic = ring_find(&machine->console_text, "Kernel panic - ");
+	cleanup_free char *halted = ring_find(&machine->console_text, MACHINE_HALTED);
+	char *mark = panic != NULL ? strstr(panic, " ]---") : NULL;
+	if (mark != NULL)
+		*mark = '\0';
+	if (panic != NULL)
+		return error_set(
+			err, ERROR_GUEST, EIO, "the guest's kernel gave up %s: %s", when, panic);
+	if (halted != NULL)
+		return error_set(err, ERROR_GUEST, EIO, "the guest was halted %s", when);
+	if (machine->stop == STOP_DEAF)
+		return error_set(err, ERROR_GUEST, EIO,
+			"the guest did not answer %s, however much it worked: something keeps its "
+			"init from running",
+			when);
+	return error_set(err, ERROR_GUEST, EIO,
+		"the guest stood still %s: it was suspended, or its init was stopped", when);
+}
+
 static int judge_stop(const struct machine *machine, const struct session *session,
 	const struct vm_options *options, struct report *report, struct error *err)
 {
@@ -329,6 +369,9 @@ static int judge_stop(const struct machine *machine, const struct session *sessi
 			"left by the escape; what was done in the guest is gone");
 		err->status = SIGINT;
 		return -EINTR;
+	case STOP_STILL:
+	case STOP_DEAF:
+		return judge_still(machine, session, report, err);
 	case STOP_UNREAD:
 		error_set(err, ERROR_SCRIPT, EPIPE,
 			"%s did not end in %d seconds after the reader of its output was gone",

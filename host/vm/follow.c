@@ -8,6 +8,7 @@
 #include "support/memory.h"
 #include "vm/ending.h"
 #include "vm/machine.h"
+#include "vm/pulse.h"
 #include "vm/streams.h"
 
 #define PIECE 65536
@@ -17,6 +18,7 @@ struct follow {
 	struct machine *machine;
 	struct session *session;
 	struct streams streams;
+	struct pulse pulse;
 	int64_t run_limit; /* milliseconds of the monotonic clock */
 	int64_t grace_limit;
 	int64_t end_limit;
@@ -166,10 +168,25 @@ static void take_channel(struct follow *f, const void *data, size_t len)
 	enum session_stage before = f->session->stage;
 	const struct vm_job *job = f->session->current;
 	struct error fault;
+	bool asked = f->session->asked;
+	pulse_heard(&f->pulse, clock_ms());
 	if (session_receive(f->session, data, len, &fault) < 0)
 		fail(f, &fault);
 	else
 		note_stage(f, before, job);
+	if (asked && !f->session->asked)
+		pulse_answered(&f->pulse, clock_ms());
+}
+
+/* What the kernel says last before it halts: after a panic, where it does not restart. */
+static void take_console(struct follow *f, const void *data, size_t len)
+{
+	struct ring *text = &f->machine->console_text;
+	ring_add(text, data, len);
+	cleanup_free char *halted = ring_find(text, MACHINE_HALTED);
+	cleanup_free char *panic = ring_find(text, "---[ end Kernel panic");
+	if (halted != NULL || panic != NULL)
+		pulse_suspect(&f->pulse, clock_ms());
 }
 
 /* Reads once from a socket. Returns whether there may be more; at its end it is closed. */
@@ -194,8 +211,10 @@ static bool read_once(struct follow *f, int *fd)
 	}
 	if (fd == &m->channel)
 		take_channel(f, piece, (size_t)n);
+	else if (fd == &m->console)
+		take_console(f, piece, (size_t)n);
 	else
-		ring_add(fd == &m->console ? &m->console_text : &m->message_text, piece, (size_t)n);
+		ring_add(&m->message_text, piece, (size_t)n);
 	return true;
 }
 
@@ -220,6 +239,33 @@ static void take_signals(struct follow *f)
 		stop_gently(f, STOP_INTERRUPT);
 }
 
+/* Whether bytes of the guest's wait for the reader of the job's output. */
+static bool is_full(const struct follow *f)
+{
+	return streams_full(&f->streams) || report_full(f->session->report);
+}
+
+/* Ends a guest that does nothing any more; one that is told to end has its own limits. */
+static void check_pulse(struct follow *f, int64_t now)
+{
+	struct machine *m = f->machine;
+	enum session_stage stage = f->session->stage;
+	bool works = stage >= SESSION_STARTING && stage < SESSION_OVER;
+	if (!works || m->stop != STOP_NONE || is_full(f)) {
+		pulse_heard(&f->pulse, now);
+		return;
+	}
+	if (now < f->pulse.next)
+		return;
+	struct pulse_look look = pulse_look_at(m->qemu.pid);
+	enum pulse_state state = stage == SESSION_RUNNING ? PULSE_ASKED : PULSE_WORKING;
+	session_ask(f->session);
+	enum pulse_verdict verdict =
+		pulse_take(&f->pulse, &look, state, f->session->options->cpus, now);
+	if (verdict != PULSE_ALIVE)
+		stop(f, verdict == PULSE_STILL ? STOP_STILL : STOP_DEAF);
+}
+
 /* Acts on the limits that have passed. Returns the milliseconds that poll may wait. */
 static int check_limits(struct follow *f)
 {
@@ -235,15 +281,16 @@ static int check_limits(struct follow *f)
 		stop(f, STOP_END);
 	if (now >= f->grace_limit)
 		end_grace(f);
-	int64_t next = boot_limit;
+	check_pulse(f, now);
+	int64_t next = f->pulse.next;
+	if (boot_limit < next)
+		next = boot_limit;
 	if (f->run_limit < next)
 		next = f->run_limit;
 	if (f->end_limit < next)
 		next = f->end_limit;
 	if (f->grace_limit < next)
 		next = f->grace_limit;
-	if (next == NEVER)
-		return -1;
 	if (next <= now)
 		return 0;
 	return next - now < 3600000 ? (int)(next - now) : 3600000;
@@ -321,7 +368,7 @@ static int wait_once(struct follow *f, struct error *err)
 	watch_streams(f, fds + STREAMS);
 	if (f->over)
 		return 0;
-	if (!streams_full(&f->streams) && !report_full(f->session->report))
+	if (!is_full(f))
 		fds[CHANNEL].events |= POLLIN;
 	if (f->session->to.len != 0)
 		fds[CHANNEL].events |= POLLOUT;

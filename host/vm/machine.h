@@ -22,6 +22,8 @@ enum machine_stop {
 	STOP_END,       /* no end of QEMU in MACHINE_END_SECONDS after the last frame */
 	STOP_FAULT,     /* what the guest said, or a file of the job's: machine.fault */
 	STOP_ESCAPE,    /* the user left the terminal */
+	STOP_STILL,     /* the guest does nothing any more: pulse.h */
+	STOP_DEAF,      /* the guest works, but its init does not: pulse.h */
 	STOP_UNREAD,    /* nobody reads the job's output, and it did not end in the time for it */
 };
 
@@ -30,6 +32,9 @@ enum machine_stop {
 #define MACHINE_GRACE_SECONDS 5      /* from SIGTERM to the job, to its end, or to SIGKILL */
 #define MACHINE_SAVE_SECONDS 10      /* of a run that was ended: for its disks to be unmounted */
 #define MACHINE_END_SECONDS 60       /* QEMU writes its tables to the overlay */
+
+/* What the console of a guest says when its kernel halts. */
+#define MACHINE_HALTED "reboot: System halted"
 
 struct machine {
 	struct child qemu;

@@ -153,6 +153,15 @@ static bool exit_sound(const struct exit_report *exit, bool started)
 	}
 }
 
+static int take_pong(struct session *session, size_t len, struct error *err)
+{
+	if (len != 0 || !session->asked)
+		return error_set(err, ERROR_GUEST, EPROTO,
+			"the guest sent an answer of %zu bytes that nothing was asked for", len);
+	session->asked = false;
+	return 0;
+}
+
 static void give_job(struct session *session, const struct vm_job *job)
 {
 	session->current = job;
@@ -192,6 +201,7 @@ static int take_exit(struct session *session, const uint8_t *data, size_t len, s
 	int r = keep_end(session, &exit, data + EXIT_REPORT_SIZE, len - EXIT_REPORT_SIZE, err);
 	if (r < 0)
 		return r;
+	session->asked = false;
 	bool well = exit.how == EXIT_STATUS && exit.code == 0;
 	if (session->current->on_failure != NULL && !well && !session->terminated) {
 		give_job(session, session->current->on_failure);
@@ -289,6 +299,10 @@ static int take_frame(
 		if (stage != SESSION_RUNNING || !has_input(session))
 			break;
 		return take_taken(session, data, len, err);
+	case FRAME_PONG:
+		if (stage != SESSION_RUNNING)
+			break;
+		return take_pong(session, len, err);
 	case FRAME_EXIT:
 		if (stage != SESSION_STARTING && stage != SESSION_RUNNING)
 			break;
@@ -344,6 +358,14 @@ int session_receive(struct session *session, const void *data, size_t len, struc
 	}
 	buffer_consume(&session->from, done);
 	return 0;
+}
+
+void session_ask(struct session *session)
+{
+	if (!runs(session) || session->asked)
+		return;
+	session->asked = true;
+	request_put(&session->to, FRAME_PING, NULL, 0);
 }
 
 void session_terminate(struct session *session)

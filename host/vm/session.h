@@ -40,6 +40,7 @@ struct session {
 	struct buffer out, err;       /* output of a job with streams; the caller consumes it */
 	size_t under_way;             /* bytes of input that the job has not taken yet */
 	bool input_ended;
+	bool asked;      /* PING was sent, and no PONG came yet */
 	bool terminated; /* session_terminate was called: no other job follows */
 	bool killed;     /* session_kill was */
 
@@ -75,6 +76,9 @@ void session_input(struct session *session, const void *data, size_t len);
 
 /* The terminal's size is, or may be, another one. */
 void session_resize(struct session *session, uint32_t rows, uint32_t columns);
+
+/* Asks the guest whether its init still does its work; while a job runs, and no PONG is awaited. */
+void session_ask(struct session *session);
 
 /* Asks the guest to end the job that runs or is about to; no other job follows. */
 void session_terminate(struct session *session);

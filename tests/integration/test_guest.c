@@ -77,7 +77,8 @@ static const struct story stories[] = {
 		"0\n0\n/\n0022\nhello  world\n/tmp\n"
 		"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/dev/.layervm/bin\n"
 		"e\n/dev/null\n"
-		"console\nfd\nfull\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\n"
+		"console\nfd\nfull\nfuse\nloop-control\nloop0\nloop1\nloop2\nloop3\nloop4\n"
+		"loop5\nloop6\nloop7\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\n"
 		"urandom\nzero\nunknown\n"
 		"sh: write error: No space left on device\nout\n"
 		"crw-rw-rw-\ndrwxr-xr-x\ndrwxrwxrwt\n1\n",

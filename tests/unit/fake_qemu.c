@@ -298,6 +298,33 @@ static void behave_early(const char *name)
 	}
 }
 
+/* A guest whose kernel says that it does no more. */
+static void behave_still(const char *name)
+{
+	static const char panic[] = "---[ end Kernel panic - not syncing: sysrq ]---\n";
+	if (strcmp(name, "halted") == 0) {
+		fake_start();
+		say_console("[ 1.0] reboot: System halted\n");
+		fake_wait();
+	} else if (strcmp(name, "halted-not") == 0) {
+		fake_start();
+		say_console("as a kernel says: reboot: System halted\n");
+		fake_take_until(FRAME_PING);
+		fake_put(FRAME_PONG, NULL, 0);
+		fake_put_exit(EXIT_STATUS, 0, 0, 0, "");
+		fake_finish("");
+	} else if (strcmp(name, "panic-stays") == 0) {
+		fake_start();
+		say_console(panic);
+		for (volatile unsigned turns = 0;;)
+			turns++;
+	} else if (strcmp(name, "gave-up") == 0) {
+		fake_start();
+		say_console("layervm init: cannot read from the host\n");
+		_exit(0);
+	}
+}
+
 static void behave_late(const char *name)
 {
 	if (strcmp(name, "not-run") == 0 || strcmp(name, "unpack-not-run") == 0 ||
@@ -357,6 +384,7 @@ void fake_qemu(const char *name, char **argv)
 	if (strncmp(name, "look-", 5) == 0)
 		behave_look(name + 5);
 	behave_early(name);
+	behave_still(name);
 	behave_late(name);
 	_exit(FAKE_STRANGE);
 }

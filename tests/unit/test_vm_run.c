@@ -274,12 +274,22 @@ static const struct row rows[] = {
 		"sysrq",
 		"the guest's console ends with:\n"
 		"  [ 1.0] Kernel panic - not syncing: sysrq\n  more\n"},
+	{"gave-up", ERROR_GUEST, 0,
+		"the guest's init gave up while the script ran: cannot read from the host",
+		"the guest's console ends with:\n  layervm init: cannot read from the host\n"},
+	{"halted", ERROR_GUEST, 0, "the guest was halted while the script ran", NULL},
+	{"halted-not", 0, 0, NULL, NULL},
+	{"panic-stays", ERROR_GUEST, 0,
+		"the guest's kernel gave up while the script ran: Kernel panic - not syncing: "
+		"sysrq",
+		"the guest's console ends with:\n"
+		"  ---[ end Kernel panic - not syncing: sysrq ]---\n"},
 	{"deadlock", ERROR_MEMORY, 0,
 		"the guest ran out of its 256 MiB of memory while it booted (Kernel panic - not "
 		"syncing: System is deadlocked on memory); raise buildVMMemorySize (--memory)",
 		"deadlocked"},
 	{"version", ERROR_GUEST, 0,
-		"the guest's init speaks version 9 of the protocol, version 5 is expected: layervm "
+		"the guest's init speaks version 9 of the protocol, version 6 is expected: layervm "
 		"and its guest files do not belong together",
 		NULL},
 	{"unpack-done", 0, 0, NULL, NULL},

@@ -242,6 +242,47 @@ static void test_session_long_script(void **state)
 }
 
 /* A guest's words, one character a frame (see add_word), and what is said of them. */
+/* A guest is asked while its job runs, once until it has answered. */
+static void test_session_ask(void **state)
+{
+	int fd;
+	struct error err;
+	cleanup_buffer struct buffer up = {0};
+	cleanup_buffer struct buffer pong = {0};
+	cleanup_buffer struct buffer end = {0};
+	cleanup_report struct report *report = make_report(&fd);
+	cleanup_close int report_fd = fd;
+	cleanup_session struct session session = {
+		.options = &plain_options, .job = &plain_job, .report = report};
+	(void)state;
+	(void)report_fd;
+	add_frame(&up, FRAME_HELLO, "6.1", 3);
+	add_frame(&up, FRAME_AWAKE, NULL, 0);
+	add_frame(&pong, FRAME_STARTED, NULL, 0);
+	assert_int_equal(session_receive(&session, up.data, up.len, &err), 0);
+	session_sent(&session, session.to.len);
+	session_ask(&session);
+	assert_int_equal(session.to.len, 0); /* no job runs */
+	assert_int_equal(session_receive(&session, pong.data, pong.len, &err), 0);
+	for (unsigned round = 0; round < 3; round++) {
+		session_ask(&session);
+		session_ask(&session);
+		assert_int_equal(session.to.len, FRAME_HEADER_SIZE);
+		assert_int_equal(session.to.data[1], FRAME_PING);
+		session_sent(&session, session.to.len);
+		pong.len = 0;
+		add_frame(&pong, FRAME_PONG, NULL, 0);
+		assert_int_equal(session_receive(&session, pong.data, pong.len, &err), 0);
+	}
+	session_ask(&session);
+	add_exit(&end, EXIT_STATUS, 0, "");
+	assert_int_equal(session_receive(&session, end.data, end.len, &err), 0);
+	assert_false(session.asked);
+	session_sent(&session, session.to.len);
+	session_ask(&session);
+	assert_int_equal(session.to.len, 0);
+}
+
 struct talk {
 	const char *frames;
 	enum error_kind kind;
@@ -294,6 +335,12 @@ static void add_word(struct buffer *to, char word)
 		break;
 	case 'f':
 		add_frame(to, FRAME_FAILURE, "no", 2);
+		break;
+	case 'p':
+		add_frame(to, FRAME_PONG, NULL, 0);
+		break;
+	case 'P':
+		add_frame(to, FRAME_PONG, "x", 1);
 		break;
 	case 'u':
 		add_frame(to, 200, NULL, 0);
@@ -369,9 +416,12 @@ static void test_session_refuses(void **state)
 		{"has0bo", ERROR_GUEST, "after its last frame"},
 		{"haff", ERROR_GUEST, "after its last frame"},
 		{"hasu", ERROR_GUEST, "type 200"},
+		{"hap", ERROR_GUEST, "type 10 and length 0 before the job's start"},
+		{"hasp", ERROR_GUEST, "an answer of 0 bytes that nothing was asked for"},
+		{"has0p", ERROR_GUEST, "type 10 and length 0 after the job's end"},
 		{"hasr", ERROR_GUEST, "type 79"},
-		{"v", ERROR_GUEST, "speaks version 6 of the protocol, version 5 is expected"},
-		{"hasv", ERROR_GUEST, "speaks version 6"},
+		{"v", ERROR_GUEST, "speaks version 7 of the protocol, version 6 is expected"},
+		{"hasv", ERROR_GUEST, "speaks version 7"},
 		{"hasz", ERROR_GUEST, "type 3 with length 0"},
 		{"hasl", ERROR_GUEST, "length 1048577, at most 1048576"},
 		{"L", ERROR_GUEST, "length 4294967295"},
@@ -544,6 +594,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_session_in_pieces),
 		cmocka_unit_test(test_session_unpack),
+		cmocka_unit_test(test_session_ask),
 		cmocka_unit_test(test_session_unpack_refuses),
 		cmocka_unit_test(test_session_long_script),
 		cmocka_unit_test(test_session_refuses),
