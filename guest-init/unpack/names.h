@@ -10,8 +10,8 @@ struct names {
 	void *tree; /* of tsearch(3) */
 };
 
-void names_add(struct names *names, uint64_t dir, const char *name);
-bool names_have(const struct names *names, uint64_t dir, const char *name);
+void names_add(struct names *names, uint64_t dir, const char *text);
+bool names_have(const struct names *names, uint64_t dir, const char *text);
 
 /* Makes the set empty and frees what it took. */
 void names_clear(struct names *names);

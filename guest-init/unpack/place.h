@@ -28,6 +28,7 @@ struct member_name {
 	const char *last; /* the last part; "" for the root itself */
 	enum name_kind kind;
 };
+#define MEMBER_NAME_NONE ((struct member_name){.dir = "", .last = ""})
 
 /*
  * Takes a name apart; ".." takes back the part before it, whatever that is. Fails with ERROR_INPUT

@@ -113,7 +113,7 @@ static int bar_symlink(struct unpacker *u, const char *dir, const char *name, st
 int unpacker_look(struct unpacker *unpacker, struct archive *archive, struct archive_entry *entry,
 	struct error *err)
 {
-	cleanup_member_name struct member_name name = {0};
+	cleanup_member_name struct member_name name = MEMBER_NAME_NONE;
 	(void)archive;
 	int r = parse(entry, &name, err);
 	if (r < 0)
@@ -132,7 +132,7 @@ int unpacker_look(struct unpacker *unpacker, struct archive *archive, struct arc
 /* Takes away what lower layers gave under the name that a whiteout has. */
 static int hide(struct unpacker *u, const char *path, struct error *err)
 {
-	cleanup_member_name struct member_name name = {0};
+	cleanup_member_name struct member_name name = MEMBER_NAME_NONE;
 	struct stat st;
 	int r = member_name_parse(path, &name, err);
 	if (r == 0)
@@ -212,7 +212,7 @@ static int link_inode(struct unpacker *u, int target_dir, const char *target, ui
 
 static int apply_link(struct unpacker *u, const char *name, const char *path, struct error *err)
 {
-	cleanup_member_name struct member_name target = {0};
+	cleanup_member_name struct member_name target = MEMBER_NAME_NONE;
 	cleanup_directory struct directory dir = DIRECTORY_NONE;
 	struct stat st;
 	int r = member_name_parse(path, &target, err);
@@ -265,7 +265,7 @@ int unpacker_apply(struct unpacker *unpacker, struct archive *archive, struct ar
 	struct error *err)
 {
 	const char *target = archive_entry_hardlink(entry);
-	cleanup_member_name struct member_name name = {0};
+	cleanup_member_name struct member_name name = MEMBER_NAME_NONE;
 	int r = parse(entry, &name, err);
 	if (r == 0 && name.kind == NAME_LINKED)
 		return apply_linked(unpacker, &name, archive, entry, err);

@@ -56,8 +56,9 @@ static int put_dir(
 	struct dentry *target = linked_dir(copy, existing);
 	struct dentry *place;
 	int r = tree_check(copy->tree, err);
-	if (r == 0)
-		r = new_inode(copy, entry, &inode, err);
+	if (r < 0)
+		return r;
+	r = new_inode(copy, entry, &inode, err);
 	if (r < 0)
 		return r;
 	if (target != NULL && copy->options->keep_dirlinks) {

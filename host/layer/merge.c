@@ -155,7 +155,7 @@ static int give(struct merge *merge, const char *path, struct inode *inode, cons
 	int r = place_find(merge->tree, path, PLACE_MAKE_PARENTS, &place, err);
 	if (r == 0 && inode == NULL)
 		r = find_target(merge, path, target, &inode, err);
-	if (r < 0)
+	if (r < 0 || inode == NULL)
 		return r;
 	if (place.len != 0)
 		tree_link(merge->tree, place.dir, place.name, place.len, inode);

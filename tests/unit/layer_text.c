@@ -45,10 +45,10 @@ static void add_entry(struct buffer *tar, const char *text, size_t len)
 		break;
 	default:
 		header.type = '0';
-		header.size = strlen(value);
+		header.size = value != NULL ? strlen(value) : 0;
 	}
 	tar_header_add(tar, &header);
-	if (header.type == '0') {
+	if (header.size != 0) {
 		buffer_add(tar, value, header.size);
 		buffer_add(tar, zeros, (TAR_BLOCK - header.size % TAR_BLOCK) % TAR_BLOCK);
 	}
