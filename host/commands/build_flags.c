@@ -149,7 +149,7 @@ static int take_from(struct build_flags *flags, const char *value, struct error 
 static int take_from_name(struct build_flags *flags, const char *value, struct error *err)
 {
 	struct build_spec *spec = flags->options->spec;
-	return value_image_name(value, NULL, &spec->from_image_name, &spec->from_image_tag, err);
+	return value_image_name(value, &spec->from_image_name, &spec->from_image_tag, err);
 }
 
 /* The first --copy replaces what the spec has. */
@@ -284,7 +284,7 @@ const struct flag build_flag_table[] = {
 	HEADING("Base and content"),
 	SPEC("from", '\0', "FILE", take_from,
 		"base image archive; - is standard input (fromImage)"),
-	SPEC("from-name", '\0', "NAME:TAG", take_from_name,
+	SPEC("from-name", '\0', "NAME[:TAG]", take_from_name,
 		"which image of that archive (fromImageName, fromImageTag)"),
 	SPEC("copy", '\0', "PATH", take_copy,
 		"copy what is in a folder, or a file, to /; may come again (copyToRoot)"),

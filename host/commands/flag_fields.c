@@ -76,7 +76,7 @@ int field_disk_size(void *field, const char *value, struct error *err)
 int field_image_name(void *field, const char *value, struct error *err)
 {
 	struct image_choice *choice = field;
-	return value_image_name(value, "latest", &choice->name, &choice->tag, err);
+	return value_image_name(value, &choice->name, &choice->tag, err);
 }
 
 int field_platform(void *field, const char *value, struct error *err)

@@ -156,16 +156,15 @@ enum image_compression compression_of_name(const char *path)
 	return ends_with(path, ".zst") ? IMAGE_ZSTD : IMAGE_PLAIN;
 }
 
-int value_image_name(
-	const char *text, const char *usual, char **name, char **tag, struct error *err)
+int value_image_name(const char *text, char **name, char **tag, struct error *err)
 {
 	const char *colon = strrchr(text, ':');
 	/* In what comes before a slash it is a registry's port. */
 	bool has_tag = colon != NULL && strchr(colon, '/') == NULL;
 	size_t len = has_tag ? (size_t)(colon - text) : strlen(text);
-	const char *found = has_tag ? colon + 1 : usual;
-	if (len == 0 || found == NULL || *found == '\0')
-		return unfit(text, usual == NULL ? "NAME:TAG" : "NAME or NAME:TAG", err);
+	const char *found = has_tag ? colon + 1 : "latest";
+	if (len == 0 || *found == '\0')
+		return unfit(text, "NAME or NAME:TAG", err);
 	free(*name);
 	free(*tag);
 	*name = xstrndup(text, len);

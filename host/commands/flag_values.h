@@ -37,12 +37,11 @@ int value_compression(const char *text, enum image_compression *value, struct er
 enum image_compression compression_of_name(const char *path);
 
 /*
- * NAME:TAG of an image that an archive holds. Names in archives need not follow the reference
- * grammar: only the tag is split off. usual: the tag where text has none; NULL: it must have one.
- * *name and *tag, the caller's, are freed and set anew.
+ * NAME[:TAG] of an image that an archive holds. Names in archives need not follow the reference
+ * grammar: only the tag is split off, which is "latest" where text has none. *name and *tag, the
+ * caller's, are freed and set anew.
  */
-int value_image_name(
-	const char *text, const char *usual, char **name, char **tag, struct error *err);
+int value_image_name(const char *text, char **name, char **tag, struct error *err);
 
 /*
  * OS/ARCH[/VARIANT] of an image, as "linux/arm/v7": the OS must be linux. *architecture and

@@ -10,6 +10,8 @@ static const char *layout_word(enum image_layout layout)
 		return "docker";
 	case IMAGE_LAYOUT_OCI:
 		return "oci";
+	case IMAGE_LAYOUT_DIR:
+		return "dir";
 	case IMAGE_LAYOUT_LEGACY:
 		return "legacy";
 	case IMAGE_LAYOUT_ROOTFS:

@@ -11,6 +11,8 @@ static const char *layout_words(enum image_layout layout)
 		return "docker archive";
 	case IMAGE_LAYOUT_OCI:
 		return "OCI layout";
+	case IMAGE_LAYOUT_DIR:
+		return "dir: of skopeo";
 	case IMAGE_LAYOUT_LEGACY:
 		return "docker archive of before 1.10";
 	case IMAGE_LAYOUT_ROOTFS:

@@ -10,6 +10,14 @@
 /* The bytes of names that an error lists before it breaks off. */
 #define LIST_MAX 600u
 
+static int check_name(json_object *name, const char *what, struct error *err)
+{
+	int r = json_expect_text(name, what, "RepoTags", ERROR_INPUT, err);
+	if (r < 0 || json_object_get_string_len(name) != 0)
+		return r;
+	return error_set(err, ERROR_INPUT, EINVAL, "%s: RepoTags: a name is empty", what);
+}
+
 static int check_image(json_object *image, const char *what, struct error *err)
 {
 	json_object *names = NULL;
@@ -19,8 +27,7 @@ static int check_image(json_object *image, const char *what, struct error *err)
 	if (r < 0 || names == NULL)
 		return r;
 	for (size_t i = 0; r == 0 && i < json_object_array_length(names); i++)
-		r = json_expect_text(
-			json_object_array_get_idx(names, i), what, "RepoTags", ERROR_INPUT, err);
+		r = check_name(json_object_array_get_idx(names, i), what, err);
 	return r;
 }
 

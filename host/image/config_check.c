@@ -69,6 +69,15 @@ static int check_diff_ids(json_object *document, const char *what, struct error 
 	int r = json_need(document, "rootfs", json_type_object, what, &rootfs, err);
 	if (r < 0)
 		return r;
+	/* A new type would have layers that are put together otherwise (config.md). */
+	json_object *type;
+	r = json_get(rootfs, "type", json_type_string, what, ERROR_INPUT, &type, err);
+	if (r == 0 && type != NULL && strcmp(json_object_get_string(type), "layers") != 0)
+		r = error_set(err, ERROR_INPUT, ENOTSUP,
+			"%s: rootfs.type: expected \"layers\", found \"%s\"", what,
+			json_object_get_string(type));
+	if (r < 0)
+		return r;
 	/* null is how Go writes the empty list. */
 	r = json_get(rootfs, "diff_ids", json_type_array, what, ERROR_INPUT, &ids, err);
 	if (r < 0 || ids == NULL)
@@ -76,16 +85,12 @@ static int check_diff_ids(json_object *document, const char *what, struct error 
 	r = check_strings(ids, "rootfs.diff_ids", what, ERROR_INPUT, err);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < json_object_array_length(ids); i++) {
+	for (size_t i = 0; r == 0 && i < json_object_array_length(ids); i++) {
 		struct digest digest;
 		const char *text = json_object_get_string(json_object_array_get_idx(ids, i));
-		if (!digest_parse(&digest, text))
-			return error_set(err, ERROR_INPUT, EINVAL,
-				"%s: rootfs.diff_ids: expected \"sha256:\" and 64 hexadecimal "
-				"digits, found \"%s\"",
-				what, text);
+		r = digest_read(&digest, text, what, "rootfs.diff_ids", err);
 	}
-	return 0;
+	return r;
 }
 
 int config_check_legacy(json_object *document, const char *what, struct error *err)

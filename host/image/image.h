@@ -1,6 +1,7 @@
 /*
  * Images as files. image_source_open takes an archive (docker save's, old and new; an OCI layout;
- * a root file system tar; compressed or not) or a folder (an OCI layout, an unpacked docker save);
+ * a root file system tar; compressed or not) or a folder (an OCI layout, an unpacked docker save,
+ * skopeo's dir:);
  * image_source_list tells what is in it; image_source_load chooses an image and gives its layers
  * as uncompressed bytes and its config; image_write writes an archive in both layouts at once.
  * Knows JSON and archives; nothing of trees, disks or VMs.
@@ -69,6 +70,7 @@ static inline void cleanup_image_source_fn(struct image_source **source)
 enum image_layout {
 	IMAGE_LAYOUT_DOCKER, /* manifest.json, whether or not there is an OCI layout as well */
 	IMAGE_LAYOUT_OCI,    /* index.json */
+	IMAGE_LAYOUT_DIR,    /* manifest.json is one manifest or index: "dir:" of skopeo copy */
 	IMAGE_LAYOUT_LEGACY, /* repositories, and a folder a layer: before Docker 1.10 */
 	IMAGE_LAYOUT_ROOTFS, /* a root file system tar: one image, of which nothing is said */
 };
@@ -142,9 +144,10 @@ struct image_options {
  * inflated once, several at a time, to unnamed temporary files unless the options have it
  * otherwise. Members are looked up by name within the source only; in archives, symlinks among them
  * too. A name is matched to the letter first, then in the full form that Docker gives it
- * ("docker.io/library/busybox:latest"), then, where an OCI layout has bare tags, by the tag. Of
- * several platforms the wanted one is taken, else an image that does not say for which it is; a
- * single image is taken whatever it is for, with a warning. Errors are ERROR_INPUT with the path,
+ * ("docker.io/library/busybox:latest"); where an OCI layout has bare tags, a tag is a name. Of
+ * several platforms the wanted one is taken, of its variants the lowest where none is wanted, else
+ * an image that does not say for which it is; a single image is taken whatever it is for, with a
+ * warning. Errors are ERROR_INPUT with the path,
  * what was found and expected; a name that is not there lists the names that are. A passed cap
  * (layers, inflated bytes) is an ERROR_LIMIT that says the cap.
  */

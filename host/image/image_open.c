@@ -10,6 +10,7 @@
 #include "image/rootfs.h"
 #include "image/store.h"
 #include "support/architecture.h"
+#include "support/fileio.h"
 #include "support/memory.h"
 
 struct image_source {
@@ -25,6 +26,7 @@ static const struct {
 } layouts[] = {
 	[IMAGE_LAYOUT_DOCKER] = {docker_plan, docker_list},
 	[IMAGE_LAYOUT_OCI] = {oci_plan, oci_list},
+	[IMAGE_LAYOUT_DIR] = {oci_plan, oci_list},
 	[IMAGE_LAYOUT_LEGACY] = {legacy_plan, legacy_list},
 	[IMAGE_LAYOUT_ROOTFS] = {rootfs_plan, NULL},
 };
@@ -48,7 +50,10 @@ static bool is_oci(struct store *store)
 {
 	if (!store_has(store, "index.json"))
 		return false;
-	return store_has(store, "oci-layout") || has_member(&store->index, "blobs/sha256/", "");
+	if (store_has(store, "oci-layout"))
+		return true;
+	return store->is_folder ? store_has(store, "blobs/sha256")
+				: has_member(&store->index, "blobs/sha256/", "");
 }
 
 /* A root file system may have a file `repositories` as well. */
@@ -59,22 +64,46 @@ static bool is_legacy(struct store *store)
 	return store->is_folder || has_member(&store->index, "", "/layer.tar");
 }
 
+/* manifest.json is docker save's list, or one manifest or index: "dir:" of containers/image. */
+static int recognise_manifest(struct store *store, enum image_layout *layout, struct error *err)
+{
+	struct extent extent;
+	char head[64];
+	*layout = IMAGE_LAYOUT_DOCKER;
+	int r = store_find(store, "manifest.json", &extent, err);
+	if (r < 0)
+		return r;
+	size_t len = extent.size < sizeof(head) ? (size_t)extent.size : sizeof(head) - 1;
+	r = file_read_at(extent.fd, head, len, extent.offset, store->path, err);
+	if (r < 0)
+		return r;
+	head[len] = '\0';
+	if (head[strspn(head, " \t\r\n")] != '{')
+		return 0;
+	*layout = IMAGE_LAYOUT_DIR;
+	store->names = STORE_NAMES_FLAT;
+	return 0;
+}
+
 static int recognise(struct image_source *source, struct error *err)
 {
 	struct store *store = source->store;
+	int r = 0;
 	if (store_has(store, "manifest.json"))
-		source->layout = IMAGE_LAYOUT_DOCKER;
+		r = recognise_manifest(store, &source->layout, err);
 	else if (is_oci(store))
 		source->layout = IMAGE_LAYOUT_OCI;
 	else if (is_legacy(store))
 		source->layout = IMAGE_LAYOUT_LEGACY;
 	else if (store->is_folder)
 		return error_set(err, ERROR_INPUT, EISDIR,
-			"%s: is a folder without oci-layout and index.json, manifest.json or "
+			"%s: is a folder without index.json and blobs, manifest.json or "
 			"repositories; expected an image layout or an archive's file",
 			store->path);
 	else
 		source->layout = IMAGE_LAYOUT_ROOTFS;
+	if (r < 0)
+		return r;
 	if (source->layout != IMAGE_LAYOUT_ROOTFS && store->index.is_cut)
 		return error_set(err, ERROR_LIMIT, E2BIG,
 			"%s: has more members than the limit of %u for an image archive, or names "

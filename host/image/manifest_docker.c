@@ -50,6 +50,9 @@ static int plan_image(struct store *store, json_object *image, const char *what,
 	if (r < 0)
 		return r;
 	const char *config = json_object_get_string(value);
+	r = plan_check_path(config, what, "Config", err);
+	if (r < 0)
+		return r;
 	bool named = digest_in_name(config, true, &digest);
 	r = plan_set_config(plan, store, config, named ? &digest : NULL, err);
 	if (r < 0)
@@ -60,9 +63,11 @@ static int plan_image(struct store *store, json_object *image, const char *what,
 	for (size_t i = 0; r == 0 && i < json_object_array_length(value); i++) {
 		json_object *layer = json_object_array_get_idx(value, i);
 		r = json_expect_text(layer, what, "Layers", ERROR_INPUT, err);
+		const char *name = json_object_get_string(layer);
+		if (r == 0)
+			r = plan_check_path(name, what, "Layers", err);
 		if (r < 0)
 			return r;
-		const char *name = json_object_get_string(layer);
 		named = digest_in_name(name, false, &digest);
 		r = plan_add_layer(plan, store, name, name, named ? &digest : NULL, err);
 	}

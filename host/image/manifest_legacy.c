@@ -59,6 +59,12 @@ static int add_repository(json_object *images, json_object *by_id, const char *r
 	json_object_object_foreach(tags, tag, value)
 	{
 		r = json_expect_text(value, what, tag, ERROR_INPUT, err);
+		if (r == 0 && (*repository == '\0' || *tag == '\0'))
+			r = error_set(
+				err, ERROR_INPUT, EINVAL, "%s: a name or a tag is empty", what);
+		if (r == 0 && json_object_get_string_len(value) == 0)
+			r = error_set(err, ERROR_INPUT, EINVAL, "%s: %s: the layer's ID is empty",
+				what, tag);
 		if (r < 0)
 			return r;
 		json_object *image = image_of(images, by_id, json_object_get_string(value));

@@ -4,6 +4,7 @@
 
 #include "image/json_safe.h"
 #include "image/manifests.h"
+#include "image/oci_document.h"
 #include "image/oci_manifest.h"
 #include "support/architecture.h"
 #include "support/memory.h"
@@ -11,20 +12,15 @@
 /* The bytes of names that an error lists before it breaks off. */
 #define LIST_MAX 600u
 
-/* How well a descriptor fits the wanted name: as plan_name_fit, plus one; 1 for the bare tag. */
-static unsigned name_fit(
-	const struct descriptor *descriptor, const char *wanted, const char *wanted_tag)
+/* How well a descriptor fits the wanted name, as plan_name_fit. */
+static unsigned name_fit(const struct descriptor *descriptor, const char *wanted)
 {
 	unsigned fit = 0;
 	if (descriptor->image_name != NULL)
 		fit = plan_name_fit(descriptor->image_name, wanted);
 	if (fit == 0 && descriptor->ref_name != NULL)
 		fit = plan_name_fit(descriptor->ref_name, wanted);
-	if (fit > 0)
-		return fit + 1;
-	/* Without a repository a tag is all there is to go by. */
-	return descriptor->image_name == NULL && descriptor->ref_name != NULL &&
-	       strcmp(descriptor->ref_name, wanted_tag) == 0;
+	return fit;
 }
 
 static bool same_name(const struct descriptor *a, const struct descriptor *b)
@@ -83,7 +79,7 @@ static int filter_by_name(const char *what, const struct image_options *options,
 	unsigned best = 0;
 	size_t kept = 0;
 	for (size_t i = 0; wanted != NULL && i < *count; i++) {
-		unsigned fit = name_fit(&descriptors[i], wanted, options->tag);
+		unsigned fit = name_fit(&descriptors[i], wanted);
 		if (fit > best) {
 			best = fit;
 			first = i;
@@ -102,6 +98,11 @@ static int filter_by_name(const char *what, const struct image_options *options,
 							 : "which has no name");
 	*count = kept;
 	return 0;
+}
+
+static const char *wanted_architecture(const struct image_options *options)
+{
+	return options->architecture != NULL ? options->architecture : architecture_of_host();
 }
 
 /*
@@ -142,25 +143,62 @@ static int no_such_platform(const char *what, const char *architecture, const ch
 		variant != NULL ? "/" : "", variant != NULL ? variant : "", list + 2);
 }
 
+/* Whether a's variant comes before b's: none, v1, v2, v10. */
+static bool is_lower(const struct descriptor *a, const struct descriptor *b)
+{
+	if (a->variant == NULL || b->variant == NULL)
+		return a->variant == NULL && b->variant != NULL;
+	return strverscmp(a->variant, b->variant) < 0;
+}
+
+/* The descriptor of the wanted platform, of several variants the lowest. Returns how well it fits.
+ */
+static unsigned best_platform(const struct image_options *options,
+	const struct descriptor *descriptors, size_t count, struct descriptor *out)
+{
+	const char *architecture = wanted_architecture(options);
+	unsigned best = 0;
+	for (size_t i = 0; i < count; i++) {
+		unsigned fit = platform_fit(&descriptors[i], architecture, options->variant);
+		if (fit > best || (fit == 2 && best == 2 && is_lower(&descriptors[i], out))) {
+			best = fit;
+			*out = descriptors[i];
+		}
+	}
+	return best;
+}
+
+/*
+ * What the machine at hand runs does not decide, because the same inputs give the same image on
+ * every machine; the lowest variant runs on all.
+ */
+static void note_variant(const char *what, const struct image_options *options,
+	const struct descriptor *descriptors, size_t count, const struct descriptor *chosen)
+{
+	bool has_others = false;
+	for (size_t i = 0; i < count; i++)
+		has_others = has_others ||
+			     (platform_fit(&descriptors[i], chosen->architecture, NULL) == 2 &&
+				     is_lower(chosen, &descriptors[i]));
+	if (has_others && options->report != NULL)
+		report_note(options->report,
+			"%s: has several variants of %s; takes the lowest, linux/%s/%s", what,
+			chosen->architecture, chosen->architecture, chosen->variant);
+}
+
 /* The descriptor of the wanted platform; a single one is taken whatever it is for. */
 static int choose_platform(const char *what, const struct image_options *options,
 	const struct descriptor *descriptors, size_t count, struct descriptor *out,
 	struct error *err)
 {
-	const char *architecture =
-		options->architecture != NULL ? options->architecture : architecture_of_host();
-	unsigned best = 0;
 	*out = descriptors[0];
-	for (size_t i = 0; i < count; i++) {
-		unsigned fit = platform_fit(&descriptors[i], architecture, options->variant);
-		if (fit > best) {
-			best = fit;
-			*out = descriptors[i];
-		}
-	}
+	unsigned best = best_platform(options, descriptors, count, out);
+	if (best == 2 && options->variant == NULL)
+		note_variant(what, options, descriptors, count, out);
 	if (best > 0 || count == 1)
 		return 0;
-	return no_such_platform(what, architecture, options->variant, descriptors, count, err);
+	return no_such_platform(
+		what, wanted_architecture(options), options->variant, descriptors, count, err);
 }
 
 /* Chooses among the descriptors of an index. is_top: they bear names. */
@@ -188,31 +226,66 @@ static void take_platform(struct plan *plan, const struct descriptor *descriptor
 	plan->architecture = xstrdup(descriptor->architecture);
 }
 
+/* What an index lists, and the source does not hold: `docker save` of one platform of several. */
+static int not_here(const struct store *store, const struct descriptor *chosen, struct error *err)
+{
+	struct error missing = *err;
+	cleanup_buffer struct buffer platform = {0};
+	if (chosen->architecture != NULL)
+		add_platform(&platform, chosen);
+	cleanup_free char *text = buffer_steal_text(&platform);
+	const char *name = chosen->architecture != NULL      ? text + 2
+			   : descriptor_name(chosen) != NULL ? descriptor_name(chosen)
+							     : "the image";
+	return error_set(err, ERROR_INPUT, ENOENT,
+		"%s: %s is listed, but its content is not in this source: %s", store->path, name,
+		missing.message);
+}
+
+/* Reads what the chosen descriptor points at, and what it is. */
+static int read_chosen(struct store *store, const struct descriptor *chosen, json_object **document,
+	enum oci_kind *kind, struct error *err)
+{
+	cleanup_free char *what = oci_label(store, chosen);
+	int r = descriptor_read_document(store, chosen, what, document, err);
+	if (r == -ENOENT)
+		return not_here(store, chosen, err);
+	return r < 0 ? r : oci_document_kind(*document, chosen->media_type, what, kind, err);
+}
+
+static int plan_chosen(struct store *store, const struct descriptor *chosen, json_object *manifest,
+	struct plan *plan, struct error *err)
+{
+	cleanup_free char *what = oci_label(store, chosen);
+	int r = oci_plan_manifest(store, manifest, what, plan, err);
+	return r == -ENOENT ? not_here(store, chosen, err) : r;
+}
+
 int oci_plan(struct store *store, const struct image_options *options, struct plan *plan,
 	struct error *err)
 {
 	cleanup_json json_object *document = NULL;
-	cleanup_free char *what = xasprintf("%s: index.json", store->path);
+	cleanup_free char *what = oci_top_label(store);
 	int r = oci_read_top(store, what, &document, err);
 	for (unsigned level = 0; r == 0; level++) {
 		struct descriptor chosen = {.media_type = ""};
 		cleanup_json json_object *next = NULL;
+		enum oci_kind kind;
 		r = choose(document, what, options, level == 0, &chosen, err);
 		if (r < 0)
 			return r;
 		if (level == 0 && descriptor_name(&chosen) != NULL)
 			plan->name = xstrdup(descriptor_name(&chosen));
 		take_platform(plan, &chosen);
-		bool is_index = descriptor_is_index(&chosen);
-		if (is_index && level == OCI_NESTING_MAX)
+		r = read_chosen(store, &chosen, &next, &kind, err);
+		if (r == 0 && kind != OCI_INDEX)
+			return plan_chosen(store, &chosen, next, plan, err);
+		if (r == 0 && level == OCI_NESTING_MAX)
 			return error_set(err, ERROR_INPUT, ELOOP,
 				"%s: indexes are nested deeper than the limit of %u", what,
 				OCI_NESTING_MAX);
 		free(what);
 		what = oci_label(store, &chosen);
-		r = descriptor_read_document(store, &chosen, what, &next, err);
-		if (r == 0 && !is_index)
-			return oci_plan_manifest(store, next, what, plan, err);
 		json_object_put(document);
 		document = steal_ptr(&next);
 	}

@@ -4,32 +4,38 @@
 #include <string.h>
 
 #include "image/json_safe.h"
+#include "image/oci_document.h"
 #include "support/memory.h"
 
 #define REF_NAME "org.opencontainers.image.ref.name"
 #define IMAGE_NAME "io.containerd.image.name"
 
+/* The annotation of that key, or NULL. */
+static const char *annotation(const struct descriptor *descriptor, const char *key)
+{
+	json_object *value = NULL;
+	json_object_object_get_ex(descriptor->annotations, key, &value);
+	const char *text = json_object_get_string(value);
+	return text != NULL && *text != '\0' ? text : NULL;
+}
+
 static int read_annotations(
 	json_object *object, const char *what, struct descriptor *out, struct error *err)
 {
-	json_object *annotations;
-	json_object *value;
 	int r = json_get(
-		object, "annotations", json_type_object, what, ERROR_INPUT, &annotations, err);
-	if (r < 0 || annotations == NULL)
+		object, "annotations", json_type_object, what, ERROR_INPUT, &out->annotations, err);
+	if (r < 0 || out->annotations == NULL)
 		return r;
-	r = json_get(annotations, REF_NAME, json_type_string, what, ERROR_INPUT, &value, err);
-	if (r < 0)
-		return r;
-	out->ref_name = json_object_get_string(value);
-	r = json_get(annotations, IMAGE_NAME, json_type_string, what, ERROR_INPUT, &value, err);
-	if (r < 0)
-		return r;
-	out->image_name = json_object_get_string(value);
-	r = json_get(annotations, "vnd.docker.reference.type", json_type_string, what, ERROR_INPUT,
-		&value, err);
-	out->is_attestation = value != NULL;
-	return r;
+	json_object_object_foreach(out->annotations, key, value)
+	{
+		r = json_expect_text(value, what, key, ERROR_INPUT, err);
+		if (r < 0)
+			return r;
+	}
+	out->ref_name = annotation(out, REF_NAME);
+	out->image_name = annotation(out, IMAGE_NAME);
+	out->is_attestation = annotation(out, "vnd.docker.reference.type") != NULL;
+	return 0;
 }
 
 static int read_platform(
@@ -70,10 +76,9 @@ int descriptor_read(
 	if (r < 0)
 		return r;
 	out->digest_text = json_object_get_string(value);
-	if (!digest_parse(&out->digest, out->digest_text))
-		return error_set(err, ERROR_INPUT, EINVAL,
-			"%s: digest: expected \"sha256:\" and 64 hexadecimal digits, found \"%s\"",
-			what, out->digest_text);
+	r = digest_read(&out->digest, out->digest_text, what, "digest", err);
+	if (r < 0)
+		return r;
 	r = json_need(object, "size", json_type_int, what, &value, err);
 	if (r < 0)
 		return r;
@@ -91,31 +96,39 @@ int descriptor_read(
 	return r;
 }
 
-char *descriptor_blob_name(const struct descriptor *descriptor)
+char *descriptor_blob_name(const struct store *store, const struct descriptor *descriptor)
 {
 	char hex[DIGEST_TEXT_SIZE];
-	return xasprintf("blobs/sha256/%s", digest_hex(&descriptor->digest, hex));
+	return xasprintf("%s%s", store->names == STORE_NAMES_FLAT ? "" : "blobs/sha256/",
+		digest_hex(&descriptor->digest, hex));
 }
 
-static int find_blob(struct store *store, const struct descriptor *descriptor, const char *what,
-	struct extent *out, struct error *err)
+char *descriptor_document_name(const struct store *store, const struct descriptor *descriptor)
 {
-	cleanup_free char *name = descriptor_blob_name(descriptor);
-	int r = store_find(store, name, out, err);
-	if (r < 0)
-		return r;
-	if (out->size != descriptor->size)
-		return error_set(err, ERROR_INPUT, EINVAL,
-			"%s: expected %s to have %llu bytes, found %llu", what, name,
-			(unsigned long long)descriptor->size, (unsigned long long)out->size);
-	return 0;
+	char hex[DIGEST_TEXT_SIZE];
+	if (store->names != STORE_NAMES_FLAT)
+		return descriptor_blob_name(store, descriptor);
+	if (digest_equal(&descriptor->digest, &store->flat_top))
+		return xstrdup("manifest.json");
+	return xasprintf("%s.manifest.json", digest_hex(&descriptor->digest, hex));
+}
+
+static int check_size(const struct extent *extent, const struct descriptor *descriptor,
+	const char *what, const char *name, struct error *err)
+{
+	if (extent->size == descriptor->size)
+		return 0;
+	return error_set(err, ERROR_INPUT, EINVAL, "%s: expected %s to have %llu bytes, found %llu",
+		what, name, (unsigned long long)descriptor->size, (unsigned long long)extent->size);
 }
 
 int descriptor_check_blob(struct store *store, const struct descriptor *descriptor,
 	const char *what, struct error *err)
 {
 	struct extent extent;
-	return find_blob(store, descriptor, what, &extent, err);
+	cleanup_free char *name = descriptor_blob_name(store, descriptor);
+	int r = store_find(store, name, &extent, err);
+	return r < 0 ? r : check_size(&extent, descriptor, what, name, err);
 }
 
 int descriptor_read_document(struct store *store, const struct descriptor *descriptor,
@@ -124,7 +137,10 @@ int descriptor_read_document(struct store *store, const struct descriptor *descr
 	struct extent extent;
 	cleanup_buffer struct buffer text = {0};
 	cleanup_json json_object *document = NULL;
-	int r = find_blob(store, descriptor, what, &extent, err);
+	cleanup_free char *name = descriptor_document_name(store, descriptor);
+	int r = store_find(store, name, &extent, err);
+	if (r == 0)
+		r = check_size(&extent, descriptor, what, name, err);
 	if (r == 0)
 		r = json_read_extent(store, &extent, what, &text, err);
 	if (r < 0)
@@ -160,25 +176,10 @@ int descriptor_read_all(json_object *document, const char *what, struct descript
 	return 0;
 }
 
-bool descriptor_is_index(const struct descriptor *descriptor)
-{
-	return strcmp(descriptor->media_type, "application/vnd.oci.image.index.v1+json") == 0 ||
-	       strcmp(descriptor->media_type,
-		       "application/vnd.docker.distribution.manifest.list.v2+json") == 0;
-}
-
 bool descriptor_is_manifest(const struct descriptor *descriptor)
 {
-	static const char *const types[] = {
-		"application/vnd.oci.image.manifest.v1+json",
-		"application/vnd.docker.distribution.manifest.v2+json",
-		"", /* old writers left it out */
-	};
-	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-		if (strcmp(descriptor->media_type, types[i]) == 0)
-			return true;
-	}
-	return descriptor_is_index(descriptor);
+	return descriptor->media_type[0] == '\0' ||
+	       oci_type_kind(descriptor->media_type) != OCI_UNKNOWN;
 }
 
 bool descriptor_is_image(const struct descriptor *descriptor)

@@ -16,7 +16,8 @@ struct descriptor {
 	const char *digest_text;
 	struct digest digest;
 	uint64_t size;
-	const char *ref_name; /* annotations, or NULL */
+	json_object *annotations; /* texts, or NULL */
+	const char *ref_name;     /* of the annotations, or NULL */
 	const char *image_name;
 	bool is_attestation;
 	const char *os; /* platform, or NULL */
@@ -28,10 +29,10 @@ struct descriptor {
 int descriptor_read(
 	json_object *object, const char *what, struct descriptor *out, struct error *err);
 
-/* Whether it points at an index of further descriptors. */
-bool descriptor_is_index(const struct descriptor *descriptor);
-
-/* Whether it points at an image manifest or an index, be it of an attestation. */
+/*
+ * Whether it points at an image manifest or an index, be it of an attestation, or does not say at
+ * what: the document tells (oci_document_kind).
+ */
 bool descriptor_is_manifest(const struct descriptor *descriptor);
 
 /* Whether an image may be behind it: as descriptor_is_manifest, and no attestation. */
@@ -43,8 +44,11 @@ const char *descriptor_name(const struct descriptor *descriptor);
 /* Whether it points at an image config: Helm charts and the like are manifests with another. */
 bool descriptor_is_config(const struct descriptor *descriptor);
 
-/* The name of its blob in an image layout; the caller frees it. */
-char *descriptor_blob_name(const struct descriptor *descriptor) __attribute__((returns_nonnull));
+/* The name of its blob in the store, and of the document that it points at; the caller frees it. */
+char *descriptor_blob_name(const struct store *store, const struct descriptor *descriptor)
+	__attribute__((returns_nonnull));
+char *descriptor_document_name(const struct store *store, const struct descriptor *descriptor)
+	__attribute__((returns_nonnull));
 
 /* Checks that its blob is there, with the size that it says. -ENOENT: it is not there. */
 int descriptor_check_blob(struct store *store, const struct descriptor *descriptor,

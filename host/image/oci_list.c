@@ -4,6 +4,7 @@
 
 #include "image/json_safe.h"
 #include "image/manifests.h"
+#include "image/oci_document.h"
 #include "image/oci_manifest.h"
 #include "support/memory.h"
 
@@ -20,7 +21,7 @@ struct walk {
 	struct level levels[OCI_NESTING_MAX + 1];
 	size_t depth;
 	struct digest top; /* of the entry of index.json that all this is beneath */
-	json_object *seen; /* the digests of the indexes that were walked, as keys */
+	json_object *seen; /* the digests of the documents that were read, as keys */
 };
 
 static void walk_free(struct walk *walk)
@@ -61,20 +62,16 @@ static void set_platform(struct image_summary *summary, const struct descriptor 
 		summary->variant = xstrdup(descriptor->variant);
 }
 
-/* An index in an index. One that was there before is not walked again: it may hold any number. */
-static int add_index(struct walk *walk, const struct descriptor *descriptor, struct error *err)
+/* An index in an index. Takes the document over. */
+static int add_index(struct walk *walk, const struct descriptor *descriptor, json_object *document,
+	struct error *err)
 {
 	cleanup_free char *what = oci_label(walk->store, descriptor);
-	json_object *document = NULL;
-	if (walk->depth == OCI_NESTING_MAX + 1)
-		return error_set(err, ERROR_INPUT, ELOOP,
-			"%s: indexes are nested deeper than the limit of %u", what,
-			OCI_NESTING_MAX);
-	if (json_object_object_get_ex(walk->seen, descriptor->digest_text, NULL))
-		return 0;
-	json_object_object_add(walk->seen, descriptor->digest_text, NULL);
-	int r = descriptor_read_document(walk->store, descriptor, what, &document, err);
-	return r < 0 ? r : enter(walk, document, what, err);
+	if (walk->depth < OCI_NESTING_MAX + 1)
+		return enter(walk, document, what, err);
+	json_object_put(document);
+	return error_set(err, ERROR_INPUT, ELOOP,
+		"%s: indexes are nested deeper than the limit of %u", what, OCI_NESTING_MAX);
 }
 
 /* Adds the names that index.json has for what all this is beneath: an entry for each name. */
@@ -90,37 +87,58 @@ static int add_names(struct walk *walk, struct image_summary *summary, struct er
 	return r;
 }
 
-/* What the manifest says. -EMEDIUMTYPE and -ENOENT as oci_plan_manifest has it. */
-static int read_image(struct walk *walk, const struct descriptor *descriptor, struct plan *plan,
-	struct error *err)
-{
-	cleanup_free char *what = oci_label(walk->store, descriptor);
-	cleanup_json json_object *manifest = NULL;
-	int r = descriptor_read_document(walk->store, descriptor, what, &manifest, err);
-	return r < 0 ? r : oci_plan_manifest(walk->store, manifest, what, plan, err);
-}
-
-/* An image, an attestation, or an index that is not there. */
-static int add_image(struct walk *walk, const struct descriptor *descriptor, struct error *err)
+/* Adds an entry for the descriptor. plan: what the manifest says; NULL: it is not read. */
+static int add_summary(struct walk *walk, const struct descriptor *descriptor,
+	const struct plan *plan, struct error *err)
 {
 	struct image_summary *summary = NULL;
-	cleanup_plan struct plan plan = {0};
 	if (summary_find(walk->list, descriptor->digest_text) != NULL)
 		return 0;
-	int found = descriptor->is_attestation ? 0 : read_image(walk, descriptor, &plan, err);
-	if (found == -EMEDIUMTYPE)
-		return 0;
-	if (found < 0 && found != -ENOENT)
-		return found;
 	int r = summary_add(walk->list, walk->store->path, descriptor->digest_text, &summary, err);
 	if (r < 0)
 		return r;
 	summary->is_attestation = descriptor->is_attestation;
-	summary->is_missing = found == -ENOENT;
+	summary->is_missing = plan == NULL && !descriptor->is_attestation;
 	set_platform(summary, descriptor);
-	if (found == 0 && !descriptor->is_attestation)
-		summary_set_plan(summary, &plan);
+	if (plan != NULL)
+		summary_set_plan(summary, plan);
 	return descriptor->is_attestation ? 0 : add_names(walk, summary, err);
+}
+
+/* An image, of which parts may not be there. */
+static int add_image(struct walk *walk, const struct descriptor *descriptor, json_object *manifest,
+	struct error *err)
+{
+	cleanup_plan struct plan plan = {0};
+	cleanup_free char *what = oci_label(walk->store, descriptor);
+	int r = oci_plan_manifest(walk->store, manifest, what, &plan, err);
+	if (r == -EMEDIUMTYPE)
+		return 0;
+	if (r < 0 && r != -ENOENT)
+		return r;
+	return add_summary(walk, descriptor, r == 0 ? &plan : NULL, err);
+}
+
+/* Reads what a descriptor points at. What was walked before is not again: it may hold any number.
+ */
+static int add_document(struct walk *walk, const struct descriptor *descriptor, struct error *err)
+{
+	cleanup_free char *what = oci_label(walk->store, descriptor);
+	cleanup_json json_object *document = NULL;
+	enum oci_kind kind;
+	if (json_object_object_get_ex(walk->seen, descriptor->digest_text, NULL))
+		return 0;
+	json_object_object_add(walk->seen, descriptor->digest_text, NULL);
+	int r = descriptor_read_document(walk->store, descriptor, what, &document, err);
+	if (r == -ENOENT)
+		return add_summary(walk, descriptor, NULL, err);
+	if (r == 0)
+		r = oci_document_kind(document, descriptor->media_type, what, &kind, err);
+	if (r < 0)
+		return r;
+	if (kind == OCI_INDEX)
+		return add_index(walk, descriptor, steal_ptr(&document), err);
+	return add_image(walk, descriptor, document, err);
 }
 
 static int step(struct walk *walk, struct error *err)
@@ -135,17 +153,15 @@ static int step(struct walk *walk, struct error *err)
 		walk->top = descriptor->digest;
 	if (!descriptor_is_manifest(descriptor))
 		return 0;
-	cleanup_free char *blob = descriptor_blob_name(descriptor);
-	if (descriptor_is_index(descriptor) && store_has(walk->store, blob))
-		return add_index(walk, descriptor, err);
-	return add_image(walk, descriptor, err);
+	return descriptor->is_attestation ? add_summary(walk, descriptor, NULL, err)
+					  : add_document(walk, descriptor, err);
 }
 
 int oci_list(struct store *store, struct image_list *list, struct error *err)
 {
 	struct walk walk __attribute__((cleanup(walk_free))) = {
 		.store = store, .list = list, .seen = json_object_new_object()};
-	cleanup_free char *what = xasprintf("%s: index.json", store->path);
+	cleanup_free char *what = oci_top_label(store);
 	json_object *document = NULL;
 	int r = oci_read_top(store, what, &document, err);
 	if (r == 0)

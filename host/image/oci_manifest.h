@@ -8,10 +8,19 @@
 /* Indexes in indexes; containerd writes two levels. */
 #define OCI_NESTING_MAX 8u
 
-/* index.json of a layout. what: for messages. */
+/*
+ * index.json of a layout, whose oci-layout, where it is there, is of a version that is known; of
+ * flat names an index with the one entry manifest.json. what: for messages (oci_top_label).
+ */
 int oci_read_top(struct store *store, const char *what, json_object **out, struct error *err);
 
-/* "PATH: manifest DIGEST" or "PATH: index DIGEST", for messages. The caller frees it. */
+/* "PATH: index.json", for messages. The caller frees it. */
+char *oci_top_label(const struct store *store) __attribute__((returns_nonnull));
+
+/*
+ * "PATH: manifest DIGEST", with "index" or "document" by the descriptor's media type, for messages.
+ * The caller frees it.
+ */
 char *oci_label(const struct store *store, const struct descriptor *descriptor)
 	__attribute__((returns_nonnull));
 

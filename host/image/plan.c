@@ -5,6 +5,7 @@
 
 #include "image/config_check.h"
 #include "image/json_safe.h"
+#include "image/member_name.h"
 #include "support/memory.h"
 #include "support/reference.h"
 
@@ -39,6 +40,18 @@ int plan_set_config(struct plan *plan, struct store *store, const char *name,
 	if (r == 0)
 		r = config_check_document(plan->config, what, err);
 	return r;
+}
+
+int plan_check_path(const char *path, const char *what, const char *key, struct error *err)
+{
+	cleanup_free char *normal = member_name_normalise(path);
+	if (*path == '\0')
+		return error_set(err, ERROR_INPUT, EINVAL, "%s: %s: the path is empty", what, key);
+	if (normal != NULL && *normal == '\0')
+		return error_set(err, ERROR_INPUT, EINVAL,
+			"%s: %s: the path \"%s\" is that of the root, a file's is wanted", what,
+			key, path);
+	return 0;
 }
 
 int plan_add_layer(struct plan *plan, struct store *store, const char *name, const char *label,

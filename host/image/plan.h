@@ -41,6 +41,12 @@ int plan_set_config(struct plan *plan, struct store *store, const char *name,
 	const struct digest *digest, struct error *err);
 
 /*
+ * Checks that a path of a document leads to something within the source: an ERROR_INPUT "WHAT: KEY:
+ * ..." says that it is empty, or the source's root.
+ */
+int plan_check_path(const char *path, const char *what, const char *key, struct error *err);
+
+/*
  * Adds the layer whose blob has that name. label: for messages. digest: what the source names as
  * the blob's digest, or NULL.
  */

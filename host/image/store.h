@@ -13,12 +13,19 @@
 #include "image/folder.h"
 #include "image/inflate.h"
 #include "image/keep.h"
+#include "support/digest.h"
 #include "support/error.h"
 
 /* Bytes of a file in one piece; fd belongs to the store. */
 struct extent {
 	int fd;
 	uint64_t offset, size;
+};
+
+/* How the blobs of OCI descriptors are named. */
+enum store_names {
+	STORE_NAMES_LAYOUT, /* blobs/sha256/HEX: image-spec image-layout.md */
+	STORE_NAMES_FLAT,   /* HEX, and HEX.manifest.json: "dir:" of containers/image */
 };
 
 struct store {
@@ -30,7 +37,9 @@ struct store {
 	int fd;
 	uint64_t size;
 	int origin_fd; /* the regular file that was opened, compressed or not; -1: there is none */
-	struct stat origin;           /* as it was then */
+	struct stat origin; /* as it was then */
+	enum store_names names;
+	struct digest flat_top;       /* STORE_NAMES_FLAT: of manifest.json, which is no HEX */
 	uint64_t document_bytes;      /* read so far by json_read_extent */
 	struct image_keep *keep;      /* until it is open */
 	struct inflate_budget budget; /* what inflating a compressed archive left; limit 0: none */

@@ -56,6 +56,33 @@ bool digest_parse(struct digest *digest, const char *text)
 	return true;
 }
 
+/* Where the algorithm of "algorithm:encoded" ends; 0: text is no digest by descriptor.md. */
+static size_t algorithm_len(const char *text)
+{
+	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789+._-");
+	if (len == 0 || text[len] != ':' || text[len + 1] == '\0')
+		return 0;
+	const char *encoded = text + len + 1;
+	size_t known = strspn(encoded, "abcdefghijklmnopqrstuvwxyz"
+				       "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789=_-");
+	return encoded[known] == '\0' ? len : 0;
+}
+
+int digest_read(struct digest *digest, const char *text, const char *what, const char *key,
+	struct error *err)
+{
+	if (digest_parse(digest, text))
+		return 0;
+	size_t len = algorithm_len(text);
+	if (len != 0 && !(len == 6 && memcmp(text, "sha256", len) == 0))
+		return error_set(err, ERROR_INPUT, ENOTSUP,
+			"%s: %s: unsupported algorithm %.*s; sha256 is read", what, key, (int)len,
+			text);
+	return error_set(err, ERROR_INPUT, EINVAL,
+		"%s: %s: expected \"sha256:\" and 64 hexadecimal digits, found \"%s\"", what, key,
+		text);
+}
+
 bool digest_equal(const struct digest *a, const struct digest *b)
 {
 	return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;

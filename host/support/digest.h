@@ -24,6 +24,13 @@ const char *digest_hex(const struct digest *digest, char text[static DIGEST_TEXT
 /* Reads "sha256:<64 lowercase hex digits>". Returns whether text is that, and nothing else. */
 bool digest_parse(struct digest *digest, const char *text);
 
+/*
+ * As digest_parse, with an ERROR_INPUT "WHAT: KEY: ..." where the text is none: it names an
+ * algorithm other than sha256 as unsupported (descriptor.md, "Digests").
+ */
+int digest_read(struct digest *digest, const char *text, const char *what, const char *key,
+	struct error *err);
+
 bool digest_equal(const struct digest *a, const struct digest *b);
 
 /*

@@ -6,7 +6,7 @@
 /* A line an image: names, platform, layers, bytes, marks. Digests are compared with the bytes. */
 static char *dump(const struct image_list *list)
 {
-	static const char *const layouts[] = {"docker", "oci", "legacy", "rootfs"};
+	static const char *const layouts[] = {"docker", "oci", "dir", "legacy", "rootfs"};
 	struct buffer text = {0};
 	buffer_printf(&text, "%s\n", layouts[list->layout]);
 	for (size_t i = 0; i < list->count; i++) {

@@ -133,8 +133,9 @@ static void test_folder_files(void **state)
 		{NULL, FOLDER, "is no regular file"},
 		{NULL, LONGER, "bytes, found"},
 		{"index.json", SYMLINK_IN, "index.json is a symlink or beyond one"},
-		{"index.json", GONE, "is a folder without oci-layout and index.json"},
-		{"oci-layout", GONE, "is a folder without oci-layout and index.json"},
+		{"index.json", GONE, "is a folder without index.json and blobs"},
+		{"oci-layout", GONE, NULL},
+		{"blobs", GONE, "is listed, but its content is not in this source"},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		cleanup_buffer struct buffer tar = {0};
@@ -173,7 +174,8 @@ static void test_folder_names(void **state)
 		{"../outside", "has no file ../outside"},
 		{"a/../../outside", "has no file a/../../outside"},
 		{"/etc/passwd", "has no file etc/passwd"},
-		{"", "has no file "},
+		{"", "manifest.json: Layers: the path is empty"},
+		{".", "manifest.json: Layers: the path \".\" is that of the root"},
 		{"a", "its a is no regular file"},
 		{"a/layer.tar/x", "has no file a/layer.tar/x"},
 	};
@@ -342,6 +344,13 @@ static void test_platforms(void **state)
 		{{"linux/arm64"}, "amd64", NULL, "linux/arm64", NULL},
 		{{"windows/amd64", "linux/amd64"}, "amd64", NULL, "linux/amd64", NULL},
 		{{"linux/arm/v6", "linux/arm/v7"}, "arm", NULL, "linux/arm/v6", NULL},
+		{{"linux/arm/v7", "linux/arm/v6"}, "arm", NULL, "linux/arm/v6", NULL},
+		{{"linux/amd64/v3", "linux/amd64/v2", "linux/amd64/v4"}, "amd64", NULL,
+			"linux/amd64/v2", NULL},
+		{{"linux/arm64/v10", "linux/arm64/v9", "linux/arm64/v8.1"}, "arm64", NULL,
+			"linux/arm64/v8.1", NULL},
+		{{"linux/amd64/v3", "linux/amd64/v2"}, "amd64", "v3", "linux/amd64/v3", NULL},
+		{{"linux/arm64", "linux/amd64/v3"}, "amd64", NULL, "linux/amd64/v3", NULL},
 		{{"linux/arm/v6", "linux/arm/v7"}, "arm", "v7", "linux/arm/v7", NULL},
 		{{"linux/arm/v6", "linux/arm"}, "arm", "v7", "linux/arm", NULL},
 		{{"linux/amd64/v3", "linux/amd64"}, "amd64", NULL, "linux/amd64", NULL},

@@ -202,6 +202,10 @@ static void test_flags_alone(void **state)
 			"copy_to_root=root\ncopy_to_root=a\nkeep_contents_dirlinks=1\n"
 			"run_as_root=apt-get update\nextra_commands=touch x\n",
 			NULL, 0},
+		{{"-t", "t", "-o", "out", "--from", "base.tar", "--from-name", "h:5000/x"},
+			"t:DERIVED\nfrom_image=base.tar\nfrom_image_name=h:5000/x\n"
+			"from_image_tag=latest\n",
+			NULL, 0},
 		{{"-t", "t", "-o", "out", "--run", "script.sh", "--extra-commands", "script.sh"},
 			"t:DERIVED\nrun_as_root=#!/bin/sh\necho hi\n\n"
 			"extra_commands=#!/bin/sh\necho hi\n\n",
@@ -426,10 +430,10 @@ static void test_errors(void **state)
 		{{"-t", "t", "-o", "out", "--from", ""}, "--from: is empty", NULL, ERROR_USAGE},
 		{{"-t", "t", "-o", "out", "--from", "none"},
 			"fromImage: none: No such file or directory", NULL, ERROR_SPEC},
-		{{"-t", "t", "-o", "out", "--from-name", "x"},
-			"--from-name: is \"x\", NAME:TAG is wanted", NULL, ERROR_USAGE},
-		{{"-t", "t", "-o", "out", "--from-name", "host:5000/x"},
-			"--from-name: is \"host:5000/x\", NAME:TAG is wanted", NULL, ERROR_USAGE},
+		{{"-t", "t", "-o", "out", "--from-name", "x:"},
+			"--from-name: is \"x:\", NAME or NAME:TAG is wanted", NULL, ERROR_USAGE},
+		{{"-t", "t", "-o", "out", "--from-name", ":5000"},
+			"--from-name: is \":5000\", NAME or NAME:TAG is wanted", NULL, ERROR_USAGE},
 		{{"-t", "t", "-o", "out", "--copy", "none"},
 			"copyToRoot: none: No such file or directory", NULL, ERROR_SPEC},
 		{{"-t", "t", "-o", "out", "--run", "a", "--run", "b"},
