@@ -346,7 +346,8 @@ static inline void cleanup_image_writer_fn(struct image_writer **writer)
 
 /*
  * Writes the archive to fd (at its position): oci-layout, index.json, manifest.json with RepoTags,
- * blobs/sha256/... each once; base blobs byte for byte. Fixed order, modes, owners and times. fd
+ * blobs/sha256/... each once; base blobs byte for byte, their descriptors with the annotations that
+ * they had in the base. Fixed order, modes, owners and times. fd
  * may be a pipe. A tag without ":TAG" gets ":latest".
  */
 int image_write(int fd, const struct image *base, const struct image_write_options *options,

@@ -44,6 +44,21 @@ static json_object *descriptor(const char *media_type, const struct digest *dige
 	return object;
 }
 
+/*
+ * What the base's annotations say is true of the blob, wherever it is: tables of contents of
+ * zstd:chunked and eStargz are found by them. Those of the base's manifest tell of the base, and do
+ * not go on.
+ */
+static json_object *layer_descriptor(const struct layer_blob *blob)
+{
+	json_object *object = descriptor(blob->media_type, &blob->digest, blob->size);
+	json_object *annotations = NULL;
+	/* Flat texts are sorted whatever they are. */
+	if (blob->annotations != NULL && json_sorted(blob->annotations, &annotations))
+		json_object_object_add(object, "annotations", annotations);
+	return object;
+}
+
 static json_object *versioned(const char *media_type)
 {
 	json_object *object = json_object_new_object();
@@ -60,8 +75,7 @@ static void make_manifest(
 		descriptor(TYPE_CONFIG, &documents->digests.image_id, documents->config.len));
 	json_object *layers = json_object_new_array();
 	for (size_t i = 0; i < count; i++)
-		json_object_array_add(
-			layers, descriptor(blobs[i].media_type, &blobs[i].digest, blobs[i].size));
+		json_object_array_add(layers, layer_descriptor(&blobs[i]));
 	json_object_object_add(manifest, "layers", layers);
 	json_put_text(manifest, &documents->manifest);
 	documents->digests.manifest = digest_of(documents->manifest.data, documents->manifest.len);

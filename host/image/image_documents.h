@@ -21,6 +21,7 @@ const char *blob_name(const struct digest *digest, char name[static BLOB_NAME_SI
 struct layer_blob {
 	struct digest digest;
 	const char *media_type;
+	json_object *annotations; /* of its descriptor; borrowed, or NULL */
 	int fd;
 	uint64_t offset, size;
 };

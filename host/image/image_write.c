@@ -12,6 +12,7 @@
 
 #include "image/image.h"
 #include "image/image_documents.h"
+#include "image/layers.h"
 #include "image/tar_out.h"
 #include "support/cpu_time.h"
 #include "support/memory.h"
@@ -31,6 +32,7 @@ static struct layer_blob *collect(const struct image *base)
 		blobs[i] = (struct layer_blob){
 			.digest = from->digest,
 			.media_type = from->media_type,
+			.annotations = image_annotations(base, i),
 			.fd = from->blob_fd,
 			.offset = from->blob_offset,
 			.size = from->blob_size,

@@ -50,9 +50,12 @@ void image_files_free(struct image_files *files)
 	for (size_t i = 0; i < files->spool_count; i++)
 		close(files->spools[i]);
 	free(files->spools);
-	for (size_t i = 0; i < files->name_count; i++)
+	for (size_t i = 0; i < files->name_count; i++) {
 		free(files->names[i]);
+		json_object_put(files->annotations[i].texts);
+	}
 	free(files->names);
+	free(files->annotations);
 	inflate_budget_unref(files->budget);
 	store_unref(files->store);
 	free(files);
@@ -121,10 +124,16 @@ static void name_layers(
 	const struct store *store, const struct plan *plan, struct image_files *files)
 {
 	files->names = xcalloc(plan->layer_count, sizeof(*files->names));
+	files->annotations = xcalloc(plan->layer_count, sizeof(*files->annotations));
 	files->name_count = plan->layer_count;
-	for (size_t i = 0; i < plan->layer_count; i++)
+	for (size_t i = 0; i < plan->layer_count; i++) {
+		files->annotations[i] = (struct layer_annotations){
+			.texts = json_object_get(plan->layers[i].annotations),
+			.blob = plan->layers[i].digest,
+		};
 		files->names[i] = xasprintf("%s: layer %zu of %zu (%s)", store->path, i + 1,
 			plan->layer_count, plan->layers[i].label);
+	}
 }
 
 /* Compares a layer with what is said of it. */
@@ -300,6 +309,15 @@ int image_verify(struct image *image, struct error *err)
 	layers_free(layers);
 	files->layers = NULL;
 	return 0;
+}
+
+json_object *image_annotations(const struct image *image, size_t layer)
+{
+	const struct image_files *files = image->files;
+	if (layer >= files->name_count ||
+		!digest_equal(&files->annotations[layer].blob, &image->layers[layer].digest))
+		return NULL;
+	return files->annotations[layer].texts;
 }
 
 bool image_has_tars(const struct image *image)

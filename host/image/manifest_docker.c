@@ -5,6 +5,7 @@
 #include "image/choice.h"
 #include "image/json_safe.h"
 #include "image/manifests.h"
+#include "image/oci_annotate.h"
 #include "support/memory.h"
 
 static int read_manifest(
@@ -88,7 +89,10 @@ int docker_plan(struct store *store, const struct image_options *options, struct
 		return r;
 	if (name != NULL)
 		plan->name = xstrdup(name);
-	return plan_image(store, image, what, plan, err);
+	r = plan_image(store, image, what, plan, err);
+	if (r == 0)
+		oci_annotate(store, plan);
+	return r;
 }
 
 /* An image's summary; two images of one config are one. */

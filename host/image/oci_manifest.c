@@ -102,7 +102,10 @@ static int add_layer(struct store *store, json_object *object, const char *what,
 	if (r < 0)
 		return r;
 	cleanup_free char *name = descriptor_blob_name(store, &layer);
-	return plan_add_layer(plan, store, name, layer.digest_text, &layer.digest, err);
+	r = plan_add_layer(plan, store, name, layer.digest_text, &layer.digest, err);
+	if (r == 0)
+		plan_annotate(&plan->layers[plan->layer_count - 1], layer.annotations);
+	return r;
 }
 
 int oci_plan_manifest(struct store *store, json_object *manifest, const char *what,

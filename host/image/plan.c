@@ -11,8 +11,10 @@
 
 void plan_free(struct plan *plan)
 {
-	for (size_t i = 0; i < plan->layer_count; i++)
+	for (size_t i = 0; i < plan->layer_count; i++) {
 		free(plan->layers[i].label);
+		json_object_put(plan->layers[i].annotations);
+	}
 	free(plan->layers);
 	free(plan->name);
 	free(plan->os);
@@ -74,6 +76,12 @@ int plan_add_layer(struct plan *plan, struct store *store, const char *name, con
 		layer->digest = *digest;
 	}
 	return 0;
+}
+
+void plan_annotate(struct plan_layer *layer, json_object *annotations)
+{
+	json_object_put(layer->annotations);
+	layer->annotations = json_object_get(annotations);
 }
 
 const char *plan_platform(const struct plan *plan, const char *key)

@@ -16,6 +16,7 @@ struct plan_layer {
 	char *label;          /* its name in the source, for messages */
 	bool has_digest;      /* the source names the blob's digest */
 	struct digest digest;
+	json_object *annotations; /* of the layer's descriptor: texts; NULL: none */
 };
 
 struct plan {
@@ -52,6 +53,9 @@ int plan_check_path(const char *path, const char *what, const char *key, struct 
  */
 int plan_add_layer(struct plan *plan, struct store *store, const char *name, const char *label,
 	const struct digest *digest, struct error *err);
+
+/* Gives a layer the annotations of its descriptor, which are shared; NULL is allowed. */
+void plan_annotate(struct plan_layer *layer, json_object *annotations);
 
 /*
  * Which image this is for: what its config says, else what an index says, else NULL. key: "os",
