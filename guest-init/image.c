@@ -210,10 +210,12 @@ void image_thaw(void)
  * f_bavail leaves out what ext4 keeps for its own use, so it is 0 when a write fails; f_files
  * is 0 on file systems without a fixed number of inodes.
  */
-bool image_full(void)
+uint32_t image_full(void)
 {
 	struct statvfs st;
 	if (statvfs(IMAGE_FOLDER, &st) < 0)
-		return false;
-	return st.f_bavail < FULL_BLOCKS || (st.f_files != 0 && st.f_ffree == 0);
+		return 0;
+	uint32_t blocks = st.f_bavail < FULL_BLOCKS ? EXIT_FLAG_DISK_FULL : 0;
+	uint32_t inodes = st.f_files != 0 && st.f_ffree == 0 ? EXIT_FLAG_FILES_FULL : 0;
+	return blocks | inodes;
 }

@@ -2,7 +2,7 @@
 #ifndef GUEST_INIT_IMAGE_H
 #define GUEST_INIT_IMAGE_H
 
-#include <stdbool.h>
+#include <stdint.h>
 
 #include "fault.h"
 #include "volume.h"
@@ -33,7 +33,9 @@ int image_enter(struct fault *fault);
 /* After a job: lets the image's file system be written to where the job froze it (fsfreeze(8)). */
 void image_thaw(void);
 
-/* Whether no block or no inode is free for a file of the image now. */
-bool image_full(void);
+/*
+ * Of what the image's disk is full now: EXIT_FLAG_DISK_FULL and EXIT_FLAG_FILES_FULL; 0: of neither.
+ */
+uint32_t image_full(void);
 
 #endif

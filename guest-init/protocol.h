@@ -153,7 +153,8 @@ enum unpack_status {
 };
 
 /* What was seen besides. */
-#define EXIT_FLAG_DISK_FULL 1u /* no free block or no free inode was left */
+#define EXIT_FLAG_DISK_FULL 1u  /* the disk had no free block */
+#define EXIT_FLAG_FILES_FULL 2u /* the disk had no free inode */
 
 #define EXIT_REPORT_SIZE 16
 struct exit_report {

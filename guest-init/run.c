@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -29,7 +30,7 @@ struct run {
 	struct task *task;
 	struct input *input;
 	bool ended;
-	bool full; /* the disk was seen full */
+	uint32_t full; /* of what the disk was seen full: EXIT_FLAG_DISK_FULL and others */
 	struct exit_report report;
 };
 
@@ -82,7 +83,7 @@ static int forward(struct run *run, int *pipe, enum frame_type type, struct faul
 		*pipe = -1;
 		return 0;
 	}
-	run->full = run->full || image_full();
+	run->full |= image_full();
 	return channel_send(run->channel, type, chunk, (size_t)n, fault) < 0 ? -1 : 1;
 }
 
@@ -223,8 +224,7 @@ static int send_exit(struct run *run, struct fault *fault)
 		words = strlen(run->task->reason.text);
 		memcpy(payload + EXIT_REPORT_SIZE, run->task->reason.text, words);
 	}
-	if (run->full)
-		run->report.flags |= EXIT_FLAG_DISK_FULL;
+	run->report.flags |= run->full;
 	exit_report_put(payload, &run->report);
 	return channel_send(run->channel, FRAME_EXIT, payload, EXIT_REPORT_SIZE + words, fault);
 }
@@ -232,7 +232,7 @@ static int send_exit(struct run *run, struct fault *fault)
 /* The leader has ended: so does all it left, and what they wrote is sent. */
 static int finish(struct run *run, struct fault *fault)
 {
-	run->full = run->full || image_full();
+	run->full |= image_full();
 	image_thaw(); /* before a process is waited for that writes */
 	kill(-1, SIGKILL);
 	reap(run, 0);

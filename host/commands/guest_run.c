@@ -325,11 +325,14 @@ static int do_job(struct guest_run *run, const struct vm_job *job, struct vm_out
 {
 	__attribute__((cleanup(free_surroundings))) struct job_surroundings surroundings;
 	surround(&surroundings, job, run->extras);
+	struct disk_state disk;
 	int r = run->vm == NULL ? start(run, err) : 0;
 	if (r == 0)
-		r = disk_size(run->base, &run->vm_options.disk_size, err);
+		r = disk_state(run->base, &disk, err);
 	if (r < 0)
 		return r;
+	run->vm_options.disk_size = disk.size;
+	run->vm_options.disk_inodes = disk.inodes;
 	double cpu_before = cpu_seconds(RUSAGE_CHILDREN);
 	r = vm_continue(run->vm, &surroundings.job, outcome, err);
 	tell_time(run->options->report, "guest", run->started, cpu_before);

@@ -18,9 +18,10 @@
 #define LAYERS_ROOM MIB
 
 /*
- * Room for each byte of a layer's tar. An entry takes 512 of them at least, and an inode on the
- * disk, of which there is one for 16 KiB of room: with so much neither blocks nor inodes are
- * short, whatever the entries are. It is no more than a number: the disk's file is sparse.
+ * Room for each byte of a layer's tar. An entry takes 512 of them at least, and on the disk an
+ * inode, of which there is one for 4 KiB of room (or for 16 KiB on a disk near ROOM_MAX), and a
+ * block or two: with so much neither blocks nor inodes are short, whatever the entries are. It is
+ * no more than a number: the disk's file is sparse.
  */
 #define ROOM_PER_TAR_BYTE 32
 
@@ -147,8 +148,11 @@ static int boot(const struct guest_unpack_options *options, int layers,
 {
 	const struct vm_job job = {.kind = VM_JOB_UNPACK};
 	struct vm_outcome outcome;
+	struct disk_state disk;
 	cleanup_guest_files struct guest_files files = {0};
 	int r = guest_files_find(&files, err);
+	if (r == 0)
+		r = disk_state(disks->base, &disk, err);
 	if (r < 0)
 		return r;
 	const struct vm_disk further = {.fd = layers, .overlay_fd = -1};
@@ -162,6 +166,7 @@ static int boot(const struct guest_unpack_options *options, int layers,
 		.timeout = options->timeout,
 		.disk_fd = disks->base,
 		.overlay_fd = disks->overlay,
+		.disk_inodes = disk.inodes,
 		.further = &further,
 		.further_count = 1,
 	};

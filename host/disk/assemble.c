@@ -285,7 +285,23 @@ static int write_values(struct assembly *a, const struct dentry *dentry, struct 
 	return xattrs_write(&a->fs, inode->ino, inode->xattrs, &xattrs, err);
 }
 
-static int plan(struct assembly *a, uint64_t room, struct error *err)
+static uint64_t disk_bytes(const struct assembly *a)
+{
+	return (uint64_t)a->geometry.blocks * DISK_BLOCK_SIZE;
+}
+
+/* Lays the disk out. Fewer inodes are better than a disk of more than max bytes. */
+static int plan_disk(struct assembly *a, uint64_t room, uint64_t max, struct error *err)
+{
+	struct geometry_room want = {.bytes = room, .bytes_per_inode = GEOMETRY_BYTES_PER_INODE};
+	int r = geometry_plan(&a->geometry, &a->use, &want, err);
+	if (r < 0 || disk_bytes(a) <= max)
+		return r;
+	want.bytes_per_inode = GEOMETRY_BYTES_PER_INODE_MOST;
+	return geometry_plan(&a->geometry, &a->use, &want, err);
+}
+
+static int plan(struct assembly *a, uint64_t room, uint64_t max, struct error *err)
 {
 	tree_forget_numbers(a->tree);
 	int r = for_each_inode(a, plan_inode, err);
@@ -293,7 +309,7 @@ static int plan(struct assembly *a, uint64_t room, struct error *err)
 		return r;
 	a->use.inodes = a->last_ino > EXT2_ROOT_INO ? a->last_ino : GEOMETRY_FIRST_INO - 1;
 	a->use.inodes += a->values;
-	return geometry_plan(&a->geometry, &a->use, room, err);
+	return plan_disk(a, room, max, err);
 }
 
 static int write_all(struct assembly *a, int fd, struct error *err)
@@ -334,10 +350,10 @@ int disk_assemble(struct tree *tree, int fd, const struct disk_options *options,
 			       ? options->file_size
 			       : OVERLAY_SIZE_MAX;
 	tree_sort(tree);
-	int r = plan(&a, options->room, err);
+	int r = plan(&a, options->room, max, err);
 	if (r < 0)
 		return r;
-	*size = (uint64_t)a.geometry.blocks * DISK_BLOCK_SIZE;
+	*size = disk_bytes(&a);
 	if (*size > max)
 		return error_set(err, ERROR_LIMIT, EFBIG,
 			"the guest's disk needs %llu bytes, of which %llu are free room; the most "

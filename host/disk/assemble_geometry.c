@@ -11,8 +11,7 @@
 #define INODES_PER_BLOCK (DISK_BLOCK_SIZE / GEOMETRY_INODE_SIZE)
 #define DESCRIPTORS_PER_BLOCK (DISK_BLOCK_SIZE / (uint32_t)sizeof(struct ext2_group_desc))
 
-/* Inodes for the guest: one for so many bytes of room, as mke2fs has it, and never too few. */
-#define ROOM_PER_INODE 16384
+/* Inodes for the guest: never too few, however small the room is. */
 #define SPARE_INODES_MIN 1000
 
 static uint64_t div_up(uint64_t a, uint64_t b)
@@ -65,12 +64,12 @@ static uint64_t kernel_reserve(uint64_t blocks)
 	return min_u64(blocks / 50, 4096);
 }
 
-int geometry_plan(
-	struct geometry *g, const struct geometry_use *use, uint64_t room, struct error *err)
+int geometry_plan(struct geometry *g, const struct geometry_use *use,
+	const struct geometry_room *room, struct error *err)
 {
-	uint64_t spare = room / ROOM_PER_INODE;
+	uint64_t spare = room->bytes / room->bytes_per_inode;
 	uint64_t inodes = use->inodes + (spare > SPARE_INODES_MIN ? spare : SPARE_INODES_MIN);
-	uint64_t wanted = use->data_blocks + div_up(room, DISK_BLOCK_SIZE);
+	uint64_t wanted = use->data_blocks + div_up(room->bytes, DISK_BLOCK_SIZE);
 	/* The fewest blocks that could do for all inodes; lay_out needs a group of some size. */
 	uint64_t blocks = wanted + div_up(inodes, INODES_PER_BLOCK);
 	bool fits = blocks <= UINT32_MAX && inodes <= UINT32_MAX;
@@ -90,7 +89,7 @@ int geometry_plan(
 			"the disk needs %llu blocks of %d bytes and %llu inodes for the image and "
 			"%llu bytes of room; ext4 has at most 2^32 of both",
 			(unsigned long long)blocks, DISK_BLOCK_SIZE, (unsigned long long)inodes,
-			(unsigned long long)room);
+			(unsigned long long)room->bytes);
 	g->blocks = (uint32_t)blocks;
 	g->block_bitmaps = 1 + (uint32_t)div_up(g->groups, DESCRIPTORS_PER_BLOCK);
 	g->inode_bitmaps = g->block_bitmaps + g->groups;

@@ -36,11 +36,24 @@ struct geometry_use {
 };
 
 /*
- * Finds the smallest disk that holds the tree and leaves room bytes, and inodes in proportion,
- * to whoever mounts it. More than ext4 has without its 64-bit form (16 TiB, 2^32 inodes) is an
- * ERROR_LIMIT.
+ * One inode for each block of the room: bytes run out before inodes do, unless files are empty.
+ * The inode table, which is a hole in the disk's file, makes the disk longer by a sixteenth.
  */
-int geometry_plan(
-	struct geometry *g, const struct geometry_use *use, uint64_t room, struct error *err);
+#define GEOMETRY_BYTES_PER_INODE 4096
+/* What mke2fs has, for a disk that would be too long otherwise. */
+#define GEOMETRY_BYTES_PER_INODE_MOST 16384
+
+/* What is left to whoever mounts the disk. */
+struct geometry_room {
+	uint64_t bytes;
+	uint32_t bytes_per_inode; /* one inode for so many bytes; 1,000 inodes at least */
+};
+
+/*
+ * Finds the smallest disk that holds the tree and leaves the room. More than ext4 has without its
+ * 64-bit form (16 TiB, 2^32 inodes) is an ERROR_LIMIT.
+ */
+int geometry_plan(struct geometry *g, const struct geometry_use *use,
+	const struct geometry_room *room, struct error *err);
 
 #endif

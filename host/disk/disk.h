@@ -24,7 +24,11 @@
 uint64_t disk_format(void);
 
 struct disk_options {
-	uint64_t room; /* bytes free for the guest beyond what the tree takes; at least 1 MiB */
+	/*
+	 * Bytes free for the guest beyond what the tree takes; at least 1 MiB. With them comes one
+	 * inode for each 4 KiB; for each 16 KiB where the disk would be too large otherwise.
+	 */
+	uint64_t room;
 	/*
 	 * The file has this length already, and keeps it: somebody may know it by then. 0: it is
 	 * empty, and gets the file system's length.
@@ -60,8 +64,9 @@ int disk_assemble(struct tree *tree, int fd, const struct disk_options *options,
 
 /* What the superblock of a disk that disk_assemble made says of it. */
 struct disk_state {
-	uint64_t size; /* of the file system in bytes: the file may be longer */
-	bool is_clean; /* unmounted as it should be, and the kernel found no error in it */
+	uint64_t size;   /* of the file system in bytes: the file may be longer */
+	uint64_t inodes; /* that it has, free ones too */
+	bool is_clean;   /* unmounted as it should be, and the kernel found no error in it */
 };
 
 /* Reads the superblock. Fails with ERROR_INTERNAL where there is no file system. */

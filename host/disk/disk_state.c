@@ -30,6 +30,7 @@ int disk_state(int fd, struct disk_state *state, struct error *err)
 	const struct ext2_super_block *super = fs->super;
 	*state = (struct disk_state){
 		.size = ext2fs_blocks_count(fs->super) * fs->blocksize,
+		.inodes = super->s_inodes_count,
 		.is_clean = super->s_state == EXT2_VALID_FS && super->s_last_orphan == 0 &&
 			    super->s_error_count == 0,
 	};

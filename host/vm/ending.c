@@ -135,6 +135,21 @@ static int judge_not_run(const struct session *session, struct error *err)
 	return -ENOEXEC;
 }
 
+/* Whether the disk was seen full; *words: of what, as the end of a sentence. */
+static bool disk_was_full(const struct session *session, const struct vm_options *options,
+	char words[static END_WORDS_SIZE])
+{
+	bool of_bytes = session->exit.flags & EXIT_FLAG_DISK_FULL;
+	bool of_files = session->exit.flags & EXIT_FLAG_FILES_FULL;
+	if (of_bytes || options->disk_inodes == 0)
+		snprintf(words, END_WORDS_SIZE,
+			of_bytes ? "was full" : "had no room for more files");
+	else
+		snprintf(words, END_WORDS_SIZE, "had no room for more files than %llu",
+			(unsigned long long)options->disk_inodes);
+	return of_bytes || of_files;
+}
+
 static void warn_of_memory(
 	const struct session *session, const struct vm_options *options, const char *how)
 {
@@ -149,6 +164,7 @@ static int judge_script(
 	const struct session *session, const struct vm_options *options, struct error *err)
 {
 	char words[END_WORDS_SIZE];
+	char full[END_WORDS_SIZE];
 	const struct exit_report *exit = &session->exit;
 	const char *how = end_words(exit, words);
 	int status = exit_status(exit);
@@ -163,9 +179,9 @@ static int judge_script(
 			"the script %s after the guest ran out of its %u MiB of memory (its kernel "
 			"killed %u processes); raise buildVMMemorySize (--memory)",
 			how, options->memory_mib, exit->oom_kills);
-	if (exit->flags & EXIT_FLAG_DISK_FULL)
+	if (disk_was_full(session, options, full))
 		return error_set(err, ERROR_DISK_FULL, ENOSPC,
-			"the script %s after the guest's disk was full; raise diskSize", how);
+			"the script %s after the guest's disk %s; raise diskSize", how, full);
 	error_set(err, ERROR_SCRIPT, ECANCELED, "the script %s", how);
 	err->status = status;
 	return -ECANCELED;
@@ -175,12 +191,13 @@ static int judge_script(
 static int judge_session(
 	const struct session *session, const struct vm_options *options, struct error *err)
 {
+	char full[END_WORDS_SIZE];
 	if (session->exit.how == EXIT_NOT_RUN)
 		return judge_not_run(session, err);
 	warn_of_memory(session, options, "went on to its end");
-	if (session->exit.flags & EXIT_FLAG_DISK_FULL)
+	if (disk_was_full(session, options, full))
 		report_warning(session->report,
-			"the guest's disk was full before %s ended; raise diskSize (--disk-size)",
+			"the guest's disk %s before %s ended; raise diskSize (--disk-size)", full,
 			job_name(session));
 	return 0;
 }
@@ -189,6 +206,7 @@ static int judge_unpacking(
 	const struct session *session, const struct vm_options *options, struct error *err)
 {
 	char words[END_WORDS_SIZE];
+	char full[END_WORDS_SIZE];
 	const struct exit_report *exit = &session->exit;
 	const char *colon = session->words[0] != '\0' ? ": " : "";
 	bool status = exit->how == EXIT_STATUS;
@@ -202,11 +220,10 @@ static int judge_unpacking(
 			"the unpacking of the layers %s after the guest ran out of its %u MiB of "
 			"memory; raise buildVMMemorySize (--memory)",
 			end_words(exit, words), options->memory_mib);
-	if (exit->flags & EXIT_FLAG_DISK_FULL)
+	if (disk_was_full(session, options, full))
 		return error_set(err, ERROR_DISK_FULL, ENOSPC,
-			"the guest's disk was full before all layers were unpacked; raise "
-			"diskSize%s%s",
-			colon, session->words);
+			"the guest's disk %s before all layers were unpacked; raise diskSize%s%s",
+			full, colon, session->words);
 	if (status && exit->code == UNPACK_BAD_LAYER)
 		return error_set(err, ERROR_INPUT, EINVAL, "%s", session->words);
 	if (status && exit->code == UNPACK_FAILED)

@@ -88,6 +88,7 @@ struct vm_options {
 	/* Bytes of the disk that its file system takes, which bound the overlay; 0: the whole file.
 	   May be set as late as before vm_continue. */
 	uint64_t disk_size;
+	uint64_t disk_inodes; /* that its file system has, for messages; 0: unknown; set as late */
 	const struct vm_disk *further;
 	size_t further_count; /* at most VM_FURTHER_MAX */
 	const struct vm_mount *mounts;

@@ -128,7 +128,8 @@ static const struct story stories[] = {
 		"the script ended with status 3 after the guest's disk was full; raise diskSize",
 		ERROR_DISK_FULL, 3, ROOT_SHELL},
 	{"inodes gone", "i=0; while :; do : > /tmp/$i; i=$((i + 1)); done 2> /dev/null", "",
-		"the script ended with status 1 after the guest's disk was full; raise diskSize",
+		"the script ended with status 1 after the guest's disk had no room for more files; "
+		"raise diskSize",
 		ERROR_DISK_FULL, 1, ROOT_SHELL},
 	{"panic", "echo c > /proc/sysrq-trigger; sleep 100", NULL,
 		"the guest's kernel gave up while the script ran: Kernel panic - not syncing: "

@@ -22,10 +22,14 @@ int assemble(struct tree *tree, uint64_t room)
 	int fd = file_temporary(&err);
 	if (fd < 0 || disk_assemble(tree, fd, &options, &size, &err) < 0)
 		fail_msg("%s", err.message);
-	uint64_t found;
+	struct disk_state state;
 	assert_int_equal(size, lseek(fd, 0, SEEK_END));
-	assert_int_equal(disk_size(fd, &found, &err), 0);
-	assert_int_equal(found, size);
+	assert_int_equal(disk_state(fd, &state, &err), 0);
+	assert_int_equal(state.size, size);
+	assert_true(state.is_clean);
+	ext2_filsys fs = ext4_open(fd);
+	assert_int_equal(state.inodes, fs->super->s_inodes_count);
+	ext2fs_close_free(&fs);
 	ext4_check(fd);
 	return fd;
 }

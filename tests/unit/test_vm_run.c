@@ -121,6 +121,7 @@ static void run_program(const char *program, unsigned timeout, int fd, struct re
 		.cpus = 1,
 		.timeout = timeout,
 		.disk_fd = disk,
+		.disk_inodes = 4096,
 		.overlay_fd = overlay,
 		.disks_stay = strstr(program, FAKE_PREFIX "kept-") != NULL,
 		.log_limit = 1000000,
@@ -230,6 +231,13 @@ static const struct row rows[] = {
 		"the script ended with status 1 after the guest's disk was full; raise diskSize",
 		NULL},
 	{"full-well", 0, 0, NULL, NULL},
+	{"files", ERROR_DISK_FULL, 1,
+		"the script ended with status 1 after the guest's disk had no room for more files "
+		"than 4096; raise diskSize",
+		NULL},
+	{"files-too", ERROR_DISK_FULL, 1,
+		"the script ended with status 1 after the guest's disk was full; raise diskSize",
+		NULL},
 	{"disk", ERROR_GUEST, 0, "the disk\\x0ais bad", NULL},
 	{"disk-too", ERROR_SCRIPT, 3, "the script ended with status 3",
 		"layervm: warning: the guest: a swap file"},
@@ -239,6 +247,9 @@ static const struct row rows[] = {
 		"killed 2 processes, but the command went on to its end; raise buildVMMemorySize "
 		"(--memory)\nlayervm: warning: the guest's disk was full before the command "
 		"ended; raise diskSize (--disk-size)\n"},
+	{"command-files", 0, 1, NULL,
+		"layervm: warning: the guest's disk had no room for more files than 4096 before "
+		"the command ended; raise diskSize (--disk-size)\n"},
 	{"command-disk", ERROR_GUEST, 7, "a swap file", NULL},
 	{"command-not-run", ERROR_SCRIPT, 127, "the command cannot be run: no such thing", NULL},
 	{"command-reset", ERROR_GUEST, 0,
@@ -298,6 +309,10 @@ static const struct row rows[] = {
 	{"unpack-full", ERROR_DISK_FULL, 2,
 		"the guest's disk was full before all layers were unpacked; raise diskSize: layer "
 		"1",
+		NULL},
+	{"unpack-files", ERROR_DISK_FULL, 2,
+		"the guest's disk had no room for more files than 4096 before all layers were "
+		"unpacked; raise diskSize: layer 1",
 		NULL},
 	{"unpack-oom", ERROR_MEMORY, 137,
 		"the unpacking of the layers was ended by signal 9 (SIGKILL) after the guest ran "
