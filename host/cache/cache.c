@@ -128,16 +128,24 @@ int cache_find(const struct cache *cache, const char *kind, const struct digest 
 
 /* -- limits ----------------------------------------------------------------------------------- */
 
-/* What is to be free now: the space that is awaited counts as free. */
+/*
+ * What is to be free now. The space that is awaited counts as free, but for no more than half of
+ * what others are left: who has it open may have it for long.
+ */
 static uint64_t wanted_free(const struct cache *cache)
 {
+	uint64_t min_free = cache->limits.min_free;
 	uint64_t awaited = atomic_load(cache->awaited);
-	return awaited < cache->limits.min_free ? cache->limits.min_free - awaited : 0;
+	return min_free - (awaited < min_free / 2 ? awaited : min_free / 2);
 }
 
+/* Where enough is free, nothing is awaited any more: what comes next counts from there. */
 static bool is_short_of_space(const struct cache *cache)
 {
-	return cache_free_space(cache->fd) < wanted_free(cache);
+	uint64_t free_space = cache_free_space(cache->fd);
+	if (free_space >= cache->limits.min_free)
+		atomic_store(cache->awaited, 0);
+	return free_space < wanted_free(cache);
 }
 
 static void add_removed(void *context, const struct cache_item *item, enum cache_fate fate)

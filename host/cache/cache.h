@@ -64,7 +64,8 @@ struct cache_entry;
  * Starts one. *out: freed by cache_entry_free; without cache_publish nothing of it remains. cache:
  * must live as long. Where the file system has less room than the limits leave to others, entries
  * that were not used for long go first; where it still has less then, it is an ERROR_OUTPUT
- * (ENOSPC), but for CACHE_KEPT_KIND. What went counts as free, though somebody may have it open.
+ * (ENOSPC), but for CACHE_KEPT_KIND. What went counts as free, though
+ * somebody may have it open, until enough is free; for half of the room of others at most.
  */
 int cache_start(
 	const struct cache *cache, const char *kind, struct cache_entry **out, struct error *err);

@@ -363,7 +363,7 @@ static const char *fill_small(void)
 	struct digest a = key_of("a");
 	cleanup_close int open_file = -1;
 	setenv("LAYERVM_CACHE_MAX_SIZE", "1T", 1);
-	setenv("LAYERVM_CACHE_MIN_FREE", "4", 1);
+	setenv("LAYERVM_CACHE_MIN_FREE", "3", 1);
 	cleanup_cache struct cache *cache = open_cache();
 	if (try_publish(cache, "disk", "a", 4, &err) < 0 ||
 		try_publish(cache, "disk", "b", 4, &err) < 0)
@@ -378,9 +378,23 @@ static const char *fill_small(void)
 	cleanup_free char *left = listing(cache);
 	if (strcmp(left, "disk:b disk:c disk:d") != 0)
 		return "more has gone than was missing";
+	/* Of the 3 MiB less than 2 are free; what is open counts for half of them at most. */
+	if (try_publish(cache, "disk", "e", 1, &err) < 0)
+		return "there is no room for e";
+	cleanup_free char *half = listing(cache);
+	if (strcmp(half, "disk:c disk:d disk:e") != 0)
+		return "what is open hides that too little is free";
+	/* It is closed, and counts no more once enough is free. */
 	const struct cache_prune_options all = {0};
 	cleanup_close_fn(&open_file);
 	open_file = -1;
+	set_age("disk", "c", 1000);
+	if (try_publish(cache, "disk", "f", 2, &err) < 0 ||
+		try_publish(cache, "disk", "g", 4, &err) < 0)
+		return "there is no room for f and g";
+	cleanup_free char *closed = listing(cache);
+	if (strcmp(closed, "disk:d disk:e disk:f disk:g") != 0)
+		return "what was open hides that too little is free";
 	if (cache_prune(cache, &all, &err) < 0)
 		return "prune";
 	cleanup_cache struct cache *fresh = open_cache();
