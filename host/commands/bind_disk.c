@@ -104,10 +104,17 @@ static int make_unkept(const char *folder, struct report *report, struct error *
 	return r < 0 ? r : steal_fd(&fd);
 }
 
+/* What is looked for, and how it is checked. */
+struct lookup {
+	struct digest key;
+	enum base_check check;
+};
+
 /* Returns 1 with the disk; 0 where there is none, or none any more, because it was damaged. */
-static int find_disk(const struct cache *cache, const struct digest *key, struct report *report,
+static int find_disk(const struct cache *cache, const struct lookup *lookup, struct report *report,
 	int *fd, struct error *err)
 {
+	const struct digest *key = &lookup->key;
 	struct base_record record;
 	cleanup_close int file = -1;
 	int r = cache_find(cache, BIND_KIND_RECORD, key, O_RDONLY, &file, err);
@@ -115,7 +122,7 @@ static int find_disk(const struct cache *cache, const struct digest *key, struct
 		return r;
 	r = base_record_read(file, &record, err);
 	if (r == 0)
-		r = recorded_disk_open(cache, &disk_kind, &record, BASE_CHECK_IDENTITY, fd, err);
+		r = recorded_disk_open(cache, &disk_kind, &record, lookup->check, fd, err);
 	if (r == 0)
 		return 1;
 	if (err->kind != ERROR_INPUT)
@@ -124,19 +131,20 @@ static int find_disk(const struct cache *cache, const struct digest *key, struct
 	return cache_remove(cache, BIND_KIND_RECORD, key, err);
 }
 
-static int open_disk(const struct cache *cache, const char *folder, struct report *report, int *fd,
-	struct error *err)
+static int open_disk(const struct cache *cache, const struct bind_disk_source *source,
+	struct report *report, int *fd, struct error *err)
 {
-	struct digest key;
-	int r = make_key(folder, &key, err);
+	const char *folder = source->folder;
+	struct lookup lookup = {.check = source->check};
+	int r = make_key(folder, &lookup.key, err);
 	if (r == 0)
-		r = find_disk(cache, &key, report, fd, err);
+		r = find_disk(cache, &lookup, report, fd, err);
 	if (r < 0 && err->kind == ERROR_OUTPUT)
 		r = cache_note(report, r, err);
 	if (r != 0)
 		return r < 0 ? r : 0;
 	report_stage(report, "mount", "%s, as a disk", folder);
-	int made = make_kept(cache, folder, &key, report, err);
+	int made = make_kept(cache, folder, &lookup.key, report, err);
 	if (made < 0 && err->kind == ERROR_OUTPUT) {
 		(void)cache_note(report, made, err);
 		made = make_unkept(folder, report, err);
@@ -147,9 +155,9 @@ static int open_disk(const struct cache *cache, const char *folder, struct repor
 	return 0;
 }
 
-int bind_disk_open(const struct cache *cache, const char *folder, struct report *report, int *fd,
-	struct error *err)
+int bind_disk_open(const struct cache *cache, const struct bind_disk_source *source,
+	struct report *report, int *fd, struct error *err)
 {
-	int r = open_disk(cache, folder, report, fd, err);
+	int r = open_disk(cache, source, report, fd, err);
 	return r < 0 && err->kind != ERROR_INTERRUPTED ? error_wrap(err, r, "mounts: src") : r;
 }

@@ -367,6 +367,7 @@ static void guest_fill(
 		.extras = &spec->extras,
 		.no_cache = options->no_cache,
 		.keep = options->keep,
+		.check = base->check,
 	};
 	guest->slot = (struct base_slot){
 		.cache = base->cache, .id = base->id, .disk = base->disk, .claim = &base->claim};

@@ -33,7 +33,8 @@ static int add_extras(const struct guest_extras_spec *spec, struct tree *tree,
 	struct report *report, struct guest_extras **extras, struct vm_options *vm_options,
 	struct error *err)
 {
-	int r = guest_extras_prepare(spec, tree, report, extras, err);
+	const struct guest_extras_options options = {.report = report};
+	int r = guest_extras_prepare(spec, tree, &options, extras, err);
 	if (r < 0)
 		return r;
 	guest_extras_apply(*extras, vm_options);

@@ -19,6 +19,7 @@ _Static_assert(GUEST_MOUNTS_MAX <= VM_MOUNTS_MAX, "a run takes all mounts of a s
 struct guest_extras {
 	const struct guest_extras_spec *spec;
 	struct report *report;
+	enum base_check check; /* of bind mounts' disks that the cache has */
 	struct mount_points points;
 	struct host_files files;
 	struct vm_disk disks[VM_FURTHER_MAX];
@@ -38,7 +39,8 @@ static int add_bind(struct guest_extras *extras, const struct cache *cache,
 	const struct guest_mount *mount, struct error *err)
 {
 	struct vm_disk *disk = &extras->disks[extras->disk_count];
-	int r = bind_disk_open(cache, mount->src, extras->report, &disk->fd, err);
+	const struct bind_disk_source source = {.folder = mount->src, .check = extras->check};
+	int r = bind_disk_open(cache, &source, extras->report, &disk->fd, err);
 	if (r < 0)
 		return r;
 	extras->disk_count++;
@@ -193,11 +195,12 @@ static int start_network(struct guest_extras *extras, struct error *err)
 }
 
 int guest_extras_prepare(const struct guest_extras_spec *spec, struct tree *tree,
-	struct report *report, struct guest_extras **out, struct error *err)
+	const struct guest_extras_options *options, struct guest_extras **out, struct error *err)
 {
 	cleanup_guest_extras struct guest_extras *extras = xcalloc(1, sizeof(*extras));
 	extras->spec = spec;
-	extras->report = report;
+	extras->report = options->report;
+	extras->check = options->check;
 	extras->passt = PASST_NONE;
 	int r = mount_points_make(spec, tree, &extras->points, err);
 	if (r == 0)

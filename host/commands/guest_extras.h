@@ -6,6 +6,7 @@
 #ifndef LAYERVM_COMMANDS_GUEST_EXTRAS_H
 #define LAYERVM_COMMANDS_GUEST_EXTRAS_H
 
+#include "commands/base_cache.h"
 #include "spec/extras.h"
 #include "support/error.h"
 #include "support/report.h"
@@ -13,6 +14,11 @@
 #include "vm/vm.h"
 
 struct guest_extras;
+
+struct guest_extras_options {
+	struct report *report;
+	enum base_check check; /* of the disks of bind mounts that the cache has */
+};
 
 /*
  * Before the disk is assembled: resolves
@@ -26,7 +32,7 @@ struct guest_extras;
  * ERROR_INTERRUPTED.
  */
 int guest_extras_prepare(const struct guest_extras_spec *spec, struct tree *tree,
-	struct report *report, struct guest_extras **out, struct error *err);
+	const struct guest_extras_options *options, struct guest_extras **out, struct error *err);
 
 /* Fills further, mounts, secrets and network of the options, which stay the extras' own. */
 void guest_extras_apply(const struct guest_extras *extras, struct vm_options *options);

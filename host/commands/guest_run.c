@@ -294,7 +294,9 @@ static int assemble(struct guest_run *run, struct tree *tree, struct error *err)
 static int start_with_extras(struct guest_run *run, struct tree *tree, struct error *err)
 {
 	struct report *report = run->options->report;
-	int r = guest_extras_prepare(run->options->extras, tree, report, &run->extras, err);
+	const struct guest_extras_options options = {
+		.report = report, .check = run->options->check};
+	int r = guest_extras_prepare(run->options->extras, tree, &options, &run->extras, err);
 	return r < 0 ? r : start(run, err);
 }
 

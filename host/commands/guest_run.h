@@ -39,6 +39,7 @@ struct guest_run_options {
 	/* The tree is that of a base, and its disk is kept there; no extras, no `keep`. NULL: the
 	   disk is this run's alone. */
 	const struct base_slot *base;
+	enum base_check check; /* of what the cache has for bind mounts */
 	bool no_cache;    /* nothing is taken from the user's cache or put there; the guest boots */
 	const char *keep; /* folder that the disks are left in (kept_disks.h); NULL: not left */
 };

@@ -80,8 +80,9 @@ static void run_free(struct run *run)
 }
 #define cleanup_run __attribute__((cleanup(run_free)))
 
-static struct run run_once(void)
+static struct run run_checked(enum base_check check)
 {
+	const struct bind_disk_source source = {.folder = host, .check = check};
 	struct error err;
 	struct run run;
 	struct buffer words = {0};
@@ -89,7 +90,7 @@ static struct run run_once(void)
 	cleanup_close int said = memfd_create("report", MFD_CLOEXEC);
 	cleanup_cache struct cache *cache = open_cache();
 	cleanup_report struct report *report = report_new(REPORT_PLAIN, said);
-	must(bind_disk_open(cache, host, report, &fd, &err), &err);
+	must(bind_disk_open(cache, &source, report, &fd, &err), &err);
 	must(disk_digest(fd, &run.disk, &err), &err);
 	assert_int_equal(fstat(fd, &run.file), 0);
 	assert_int_equal(run.file.st_size, VM_DISK_SIZE);
@@ -102,6 +103,11 @@ static struct run run_once(void)
 	if (at != NULL)
 		memmove(at, at + strlen(stage), strlen(at + strlen(stage)) + 1);
 	return run;
+}
+
+static struct run run_once(void)
+{
+	return run_checked(BASE_CHECK_IDENTITY);
 }
 
 /* Whether `cache verify` takes the entry for whole. */
@@ -239,6 +245,29 @@ static void test_damage(void **state)
 	}
 }
 
+/* Damage behind a disk's head is believed until its bytes are asked for. */
+static void test_bytes_are_checked(void **state)
+{
+	char disk[256];
+	(void)state;
+	cleanup_run struct run made = run_once();
+	cleanup_run struct run whole = run_checked(BASE_CHECK_BYTES);
+	assert_false(whole.is_made);
+	assert_string_equal(whole.said, "");
+	assert_int_equal(entries(BIND_KIND_DISK, disk), 1);
+	flip(disk, find_needle(disk));
+	cleanup_run struct run believed = run_once();
+	assert_false(believed.is_made);
+	assert_false(digest_equal(&believed.disk, &made.disk));
+	cleanup_run struct run checked = run_checked(BASE_CHECK_BYTES);
+	assert_true(checked.is_made);
+	assert_true(digest_equal(&checked.disk, &made.disk));
+	assert_non_null(
+		strstr(checked.said, "cache: a folder's disk in the cache: expected the digest "));
+	assert_non_null(strstr(checked.said, "; it is made anew\n"));
+	assert_true(is_whole(BIND_KIND_DISK));
+}
+
 /* The run has its disk in any case. */
 static void test_too_large(void **state)
 {
@@ -259,6 +288,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_found, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_damage, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_bytes_are_checked, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_too_large, make_folder, remove_folder),
 	};
 	return cmocka_run_group_tests(tests, make_host, remove_host);

@@ -388,7 +388,9 @@ static void test_host_files_texts(void **state)
 	(void)state;
 	assert_int_equal(run_flag_add_host(&spec, "box:10.1.2.3", &err), 0);
 	assert_int_equal(run_flag_add_host(&spec, "box:[fe80::1]", &err), 0);
-	assert_int_equal(guest_extras_prepare(&spec, tree, report, &extras, &err), 0);
+	assert_int_equal(guest_extras_prepare(&spec, tree,
+				 &(struct guest_extras_options){.report = report}, &extras, &err),
+		0);
 	cleanup_free char *hosts = text_of(tree, "/etc/hosts");
 	assert_string_equal(hosts, "127.0.0.1\tlocalhost\n"
 				   "::1\tlocalhost ip6-localhost ip6-loopback\n"
@@ -497,7 +499,8 @@ static void test_bind_key(void **state)
 			assert_int_equal(utimensat(dir, "g", times, 0), 0);
 			set_time(dir, "d/empty");
 		}
-		int r = bind_disk_open(cache, folder, report, &fd, &err);
+		int r = bind_disk_open(
+			cache, &(struct bind_disk_source){.folder = folder}, report, &fd, &err);
 		if (r < 0)
 			fail_msg("step %d: %s", step, err.message);
 		assert_true(fd >= 0);
@@ -509,7 +512,9 @@ static void test_bind_key(void **state)
 	assert_int_equal(unlinkat(dir, "d/empty", AT_REMOVEDIR), 0);
 	set_time(dir, "d");
 	int fd = -1;
-	assert_int_equal(bind_disk_open(cache, folder, report, &fd, &err), 0);
+	assert_int_equal(bind_disk_open(cache, &(struct bind_disk_source){.folder = folder}, report,
+				 &fd, &err),
+		0);
 	close(fd);
 	assert_int_equal(count_entries(place, "bind"), 8);
 	folder_remove(folder);
@@ -600,7 +605,8 @@ static void test_apply(void **state)
 	cleanup_tree struct tree *tree = image_tree(image);
 	cleanup_report struct report *report = report_new(REPORT_QUIET, STDERR_FILENO);
 	struct guest_extras *extras = NULL;
-	if (guest_extras_prepare(&spec, tree, report, &extras, &err) < 0)
+	if (guest_extras_prepare(&spec, tree, &(struct guest_extras_options){.report = report},
+		    &extras, &err) < 0)
 		fail_msg("%s", err.message);
 	struct vm_options options = {0};
 	char **env = NULL;
@@ -660,7 +666,9 @@ static void test_too_many_disks(void **state)
 	cleanup_tree struct tree *tree = image_tree(image);
 	cleanup_report struct report *report = report_new(REPORT_QUIET, STDERR_FILENO);
 	struct guest_extras *extras = NULL;
-	assert_int_equal(guest_extras_prepare(&spec, tree, report, &extras, &err), -E2BIG);
+	assert_int_equal(guest_extras_prepare(&spec, tree,
+				 &(struct guest_extras_options){.report = report}, &extras, &err),
+		-E2BIG);
 	assert_null(extras);
 	assert_int_equal(err.kind, ERROR_SPEC);
 	extras_spec_free(&spec);
@@ -719,13 +727,17 @@ static void test_secrets_size(void **state)
 		guest_extras_free(extras);
 		extras = NULL;
 		if (i > 0)
-			assert_int_equal(
-				guest_extras_prepare(&spec, tree, report, &extras, &err), 0);
+			assert_int_equal(guest_extras_prepare(&spec, tree,
+						 &(struct guest_extras_options){.report = report},
+						 &extras, &err),
+				0);
 		assert_int_equal(run_flag_secret(&spec, flag, &err), 0);
 	}
 	guest_extras_free(extras);
 	extras = NULL;
-	assert_int_equal(guest_extras_prepare(&spec, tree, report, &extras, &err), -EFBIG);
+	assert_int_equal(guest_extras_prepare(&spec, tree,
+				 &(struct guest_extras_options){.report = report}, &extras, &err),
+		-EFBIG);
 	assert_null(extras);
 	assert_int_equal(err.kind, ERROR_SPEC);
 	assert_string_equal(err.message,
@@ -815,7 +827,8 @@ static void test_passt_fails(void **state)
 				open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
 			assert_true(write(fd, cases[i].program, strlen(cases[i].program)) > 0);
 		}
-		int r = guest_extras_prepare(&spec, tree, report, &extras, &err);
+		int r = guest_extras_prepare(&spec, tree,
+			&(struct guest_extras_options){.report = report}, &extras, &err);
 		assert_true(r < 0);
 		assert_string_equal(err.message, cases[i].expected);
 		assert_int_equal(err.kind, ERROR_QEMU);
