@@ -280,7 +280,7 @@ static void test_random_sizes(void **state)
 	const char *rounds = getenv("LAYERVM_TEST_ROUNDS");
 	char name[16];
 	for (int i = rounds != NULL ? atoi(rounds) : 12; i > 0; i--) {
-		uint64_t room = MIB + random_below(&random, 1u << (20 + random_below(&random, 11)));
+		uint64_t room = MIB + random_below(&random, 1u << (20 + random_below(&random, 8)));
 		uint32_t files = random_below(&random, 1u << random_below(&random, 14));
 		cleanup_tree struct tree *tree = tree_new();
 		for (uint32_t f = 0; f < files; f++) {
