@@ -9,11 +9,18 @@
 #include "image/decode.h"
 #include "support/memory.h"
 
+/*
+ * gzip(1) passes over such data with a warning. Go's readers, which runtimes have, refuse it: the
+ * image would be of no use to them.
+ */
+#define FOLLOWS "other data follows the end of its gzip data"
+
 struct gzip {
 	struct range *range;
 	struct inflate_state inflate;
-	bool in_member; /* between a member's first byte and its last */
-	bool ended;     /* the last member is behind */
+	bool in_member;  /* between a member's first byte and its last */
+	bool has_member; /* one has ended */
+	bool ended;      /* the last member is behind */
 };
 
 static int gzip_open(const struct decode_format *format, struct range *range, void **state)
@@ -80,6 +87,8 @@ static int start_member(struct gzip *gzip)
 			inflate->next_in++;
 			inflate->avail_in--;
 		}
+		if (inflate->avail_in > 0 && gzip->has_member && *inflate->next_in != 0x1f)
+			return damaged(gzip, FOLLOWS);
 		if (inflate->avail_in > 0) {
 			isal_inflate_reset(inflate);
 			gzip->in_member = true;
@@ -99,10 +108,13 @@ static int step(struct gzip *gzip)
 	uint32_t in_before = inflate->avail_in;
 	uint32_t out_before = inflate->avail_out;
 	int code = isal_inflate(inflate);
-	if (code != ISAL_DECOMP_OK)
-		return damaged(gzip, words_for(code));
+	if (code != ISAL_DECOMP_OK) {
+		bool is_header = code == ISAL_INVALID_WRAPPER || code == ISAL_UNSUPPORTED_METHOD;
+		return damaged(gzip, is_header && gzip->has_member ? FOLLOWS : words_for(code));
+	}
 	if (inflate->block_state == ISAL_BLOCK_FINISH) {
 		gzip->in_member = false;
+		gzip->has_member = true;
 		return 0;
 	}
 	if (inflate->avail_out == 0)

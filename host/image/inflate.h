@@ -69,8 +69,9 @@ struct inflate_sink {
 
 /*
  * Inflates into the sink, and gives job->digest and inflated_size. Damage is an ERROR_INPUT, a
- * spent budget an ERROR_LIMIT that says the limit. Where the sink wants no more, it returns 0
- * without the digest. A job that was abandoned fails soon, with no word for anybody.
+ * spent budget and data that needs too much memory an ERROR_LIMIT that says the limit. Where the
+ * sink wants no more, it returns 0 without the digest. A job that was abandoned fails soon, with no
+ * word for anybody.
  */
 int inflate_into(struct inflate_job *job, struct inflate_sink *sink, struct error *err);
 

@@ -190,6 +190,8 @@ static int inflate_bytes(const struct buffer *bytes, struct buffer *out, struct 
 	return r;
 }
 
+enum { GZIP, ZSTD, XZ, BZIP2 };
+
 static int (*const filters[])(struct archive *) = {archive_write_add_filter_gzip,
 	archive_write_add_filter_zstd, archive_write_add_filter_xz, archive_write_add_filter_bzip2};
 
@@ -333,28 +335,47 @@ static void test_damage(void **state)
 	}
 }
 
-/* Behind the last member of gzip there may be zeros, and nothing else. */
-static void test_gzip_tail(void **state)
+/* What may follow the end: zeros, where the format or tar fills up with them, and more of it. */
+static void test_tail(void **state)
 {
 	(void)state;
 	static const struct {
+		size_t format; /* of filters */
 		const char *tail;
 		size_t len;
 		const char *words; /* NULL: it is right */
 	} cases[] = {
-		{"", 0, NULL},
-		{"\0", 1, NULL},
-		{"\0\0\0\0\0\0\0\0\0\0\0\0", 12, NULL},
-		{"x", 1, "bytes: is damaged: "},
-		{"\0\0x", 3, "bytes: is damaged: "},
-		{"\x1f", 1, "bytes: is damaged: it ends within its gzip data"},
-		{"\x1f\x8b\x08\0\0\0\0\0\0\xff", 10, "it ends within its gzip data"},
-		{"\x1f\x8b\x07\0\0\0\0\0\0\xff", 10, "a gzip header is wrong"},
-		{"\x1f\x8b\x08\0\0\0\0\0\0\xff\x07", 11, "its gzip data is wrong"},
+		{GZIP, "", 0, NULL},
+		{GZIP, "\0", 1, NULL},
+		{GZIP, "\0\0\0\0\0\0\0\0\0\0\0\0", 12, NULL},
+		{GZIP, "x", 1, "bytes: is damaged: other data follows the end of its gzip data"},
+		{GZIP, "\0\0x", 3, "other data follows the end of its gzip data"},
+		{GZIP, "\x1f", 1, "bytes: is damaged: it ends within its gzip data"},
+		{GZIP, "\x1f\x8b\x08\0\0\0\0\0\0\xff", 10, "it ends within its gzip data"},
+		{GZIP, "\x1f\x8b\x07\0\0\0\0\0\0\xff", 10, "other data follows the end"},
+		{GZIP, "\x1fxxxxxxxxxxxxxxxxx", 18, "other data follows the end"},
+		{GZIP, "\x1f\x8b\x08\0\0\0\0\0\0\xff\x07", 11, "its gzip data is wrong"},
+		{ZSTD, "", 0, NULL},
+		{ZSTD, "\x50\x2a\x4d\x18\x01\0\0\0x", 9, NULL},
+		{ZSTD, "garbage\n", 8, "other data follows the end of its zstd data"},
+		{ZSTD, "\0\0\0\0\0\0\0\0", 8, "other data follows the end of its zstd data"},
+		{ZSTD, "\x28\xb5", 2, "it ends within its zstd data"},
+		{XZ, "\0\0\0\0", 4, NULL},
+		{XZ, "\0\0\0", 3, "the zeros after its xz data are no multiple of 4 bytes"},
+		{XZ, "x", 1, "other data follows the end of its xz data"},
+		{XZ, "\0\0\0\0x", 5, "other data follows the end of its xz data"},
+		{XZ,
+			"\xfd"
+			"7zXZxxxxxxxxxxxx",
+			17, "other data follows the end of its xz data"},
+		{XZ, "\xfd", 1, "it ends within its xz data"},
+		{BZIP2, "\0\0\0\0\0", 5, NULL},
+		{BZIP2, "x", 1, "other data follows the end of its bzip2 data"},
+		{BZIP2, "\0\0\0\0x", 5, "other data follows the end of its bzip2 data"},
 	};
 	const struct buffer text = {.data = (uint8_t *)(uintptr_t) "text", .len = 4};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		cleanup_buffer struct buffer packed = compress(&text, filters[0]);
+		cleanup_buffer struct buffer packed = compress(&text, filters[cases[i].format]);
 		buffer_add(&packed, cases[i].tail, cases[i].len);
 		cleanup_buffer struct buffer found = {0};
 		struct error err;
@@ -367,6 +388,59 @@ static void test_gzip_tail(void **state)
 			fail_msg("%zu: %s", i, err.message);
 		assert_int_equal(found.len, 4);
 		assert_memory_equal(found.data, "text", 4);
+	}
+}
+
+/* Nothing at all, in each format and twice. */
+static void test_empty(void **state)
+{
+	(void)state;
+	const struct buffer none = {0};
+	for (size_t f = 0; f < 4; f++) {
+		cleanup_buffer struct buffer packed = compress(&none, filters[f]);
+		for (unsigned round = 0; round < 2; round++) {
+			cleanup_buffer struct buffer found = {0};
+			struct error err;
+			if (inflate_bytes(&packed, &found, &err) < 0)
+				fail_msg("%zu: %s", f, err.message);
+			assert_int_equal(found.len, 0);
+			cleanup_buffer struct buffer once = {0};
+			buffer_add(&once, packed.data, packed.len);
+			buffer_add(&packed, once.data, once.len);
+		}
+	}
+}
+
+/* What takes more memory than is given says how much, and how much is given. */
+static void test_memory(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *head;
+		size_t len;
+		const char *words;
+	} cases[] = {
+		/* Window descriptors 0xa8 (2 GiB), 0x89 (144 MiB), and a single segment of 1 GiB.
+		 */
+		{"\x28\xb5\x2f\xfd\x00\xa8\x01\0\0xxxxxxxxxxx", 20,
+			"needs a window of 2048 MiB for its zstd data; the limit is 128 MiB"},
+		{"\x28\xb5\x2f\xfd\x00\x89\x01\0\0xxxxxxxxxxx", 20,
+			"needs a window of 144 MiB for its zstd data; the limit is 128 MiB"},
+		{"\x28\xb5\x2f\xfd\xa0\x00\x00\x00\x40xxxxxxxxxxx", 20,
+			"needs a window of 1024 MiB for its zstd data; the limit is 128 MiB"},
+		/* A stream header without a check, and a block of LZMA2 with a dictionary of 4 GiB.
+		 */
+		{"\xfd"
+		 "7zXZ\0\0\0\xff\x12\xd9\x41\x02\0\x21\x01\x28\0\0\0\xe6\xa0\x11\xb3",
+			24, "of memory for its xz dictionary; the limit is 160 MiB"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct buffer packed = {
+			.data = (uint8_t *)(uintptr_t)cases[i].head, .len = cases[i].len};
+		cleanup_buffer struct buffer found = {0};
+		struct error err;
+		int r = inflate_bytes(&packed, &found, &err);
+		assert_error(&err, r, ERROR_LIMIT, cases[i].words);
 	}
 }
 
@@ -412,7 +486,9 @@ int main(void)
 		cmocka_unit_test(test_pieces),
 		cmocka_unit_test(test_held_back),
 		cmocka_unit_test(test_damage),
-		cmocka_unit_test(test_gzip_tail),
+		cmocka_unit_test(test_tail),
+		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_full_disk),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
