@@ -166,6 +166,7 @@ int qmp_greet(struct qmp *qmp, struct error *err)
 	if (!greeted)
 		return error_set(err, ERROR_QEMU, EPROTO,
 			"QEMU's control channel does not begin with a greeting");
+	qmp->greeted = true;
 	r = command(qmp, "qmp_capabilities", "{}", -1, err);
 	if (r < 0)
 		return r;

@@ -6,6 +6,7 @@
 #ifndef LAYERVM_VM_QMP_H
 #define LAYERVM_VM_QMP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "support/buffer.h"
@@ -18,6 +19,7 @@ struct qmp {
 	int64_t deadline; /* milliseconds of the monotonic clock: all must be done by then */
 	struct buffer in; /* the part of a line that came so far */
 	enum qmp_migration migration;
+	bool greeted; /* QEMU has begun to speak */
 };
 
 /*

@@ -393,11 +393,47 @@ int template_load(struct machine *machine, const struct vm_template *template, s
 		pthread_join(thread, NULL);
 	else
 		run_check(&check);
-	if (r == 0 && check.result < 0) {
+	/* A memory that is damaged explains whatever else went wrong. */
+	bool damaged = check.result < 0 && check.err.kind == ERROR_INPUT;
+	if (check.result < 0 && (r == 0 || (damaged && err->kind != ERROR_INTERRUPTED))) {
 		*err = check.err;
 		r = check.result;
 	}
 	return r;
+}
+
+/* Whether QEMU, which has ended or is about to, did so by itself: on what it was given. */
+static bool ended_by_itself(struct machine *machine)
+{
+	struct pollfd end = {.fd = machine->qemu.pidfd, .events = POLLIN};
+	struct error ignored;
+	if (machine->qemu.pid >= 0 &&
+		(poll(&end, 1, END_MS) <= 0 ||
+			child_wait(&machine->qemu, &machine->status, &ignored) < 0))
+		return false;
+	if (!WIFSIGNALED(machine->status))
+		return true;
+	switch (WTERMSIG(machine->status)) {
+	case SIGSEGV:
+	case SIGABRT:
+	case SIGILL:
+	case SIGFPE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool template_is_blamed(struct machine *machine, int r, const struct error *err)
+{
+	if (r == -ETIMEDOUT)
+		return false;
+	if (err->kind == ERROR_INPUT || err->kind == ERROR_GUEST || err->kind == ERROR_MEMORY)
+		return true;
+	if (err->kind != ERROR_QEMU || !machine->qmp.greeted)
+		return false;
+	/* A refusal is an answer; where there is none, its end tells. */
+	return r == -EPROTO || r == -EIO || ended_by_itself(machine);
 }
 
 int template_continue(struct machine *machine, struct error *err)

@@ -58,6 +58,14 @@ int template_check_memory(int memory, const struct digest *digest, struct error 
  */
 int template_load(struct machine *machine, const struct vm_template *template, struct error *err);
 
+/*
+ * Whether it was the template's own fault that a run could not go on from it: the memory is not
+ * what was saved, QEMU did not take the state or crashed on it, the guest did not wake up. Not
+ * where QEMU did not begin, was ended from outside, for want of memory or of room, or took too
+ * long. r, err: why the run could not go on. Waits for a moment where QEMU is about to end.
+ */
+bool template_is_blamed(struct machine *machine, int r, const struct error *err);
+
 /* Lets it go on. */
 int template_continue(struct machine *machine, struct error *err);
 

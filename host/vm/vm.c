@@ -179,7 +179,7 @@ static int wake(
 	}
 	if (err->kind == ERROR_INTERRUPTED)
 		return r;
-	outcome->template_bad = true;
+	outcome->template_bad = template_is_blamed(vm->machine, r, err);
 	report_note(
 		vm->report, "guest: boots, because a saved one cannot be used: %s", err->message);
 	return boot(vm, err);
@@ -214,12 +214,13 @@ static int run_once(struct vm *vm, const struct vm_job *job, struct vm_outcome *
 }
 
 /* What to try in place of a guest that did not come up, in words; NULL: nothing. */
-static const char *other_way(struct vm *vm, struct vm_outcome *outcome, const struct error *err)
+static const char *other_way(
+	struct vm *vm, struct vm_outcome *outcome, int r, const struct error *err)
 {
 	bool failed = err->kind == ERROR_QEMU || err->kind == ERROR_GUEST;
 	/* A guest that was saved had all the memory that it needs. */
 	if (vm->template != NULL && (failed || err->kind == ERROR_MEMORY)) {
-		outcome->template_bad = true;
+		outcome->template_bad = template_is_blamed(vm->machine, r, err);
 		return "boots, because a saved one did not go on";
 	}
 	/* KVM inside of other virtual machines may be there and not work. */
@@ -242,7 +243,7 @@ int vm_continue(
 	/* Before it is awake the guest runs nothing but our kernel and init, which have not
 	   touched the disk. */
 	while (r < 0 && !came_up) {
-		const char *how = other_way(vm, outcome, err);
+		const char *how = other_way(vm, outcome, r, err);
 		if (how == NULL)
 			break;
 		report_note(vm->report, "guest: %s: %s", how, err->message);

@@ -137,7 +137,7 @@ struct vm_outcome {
 	double boot_seconds; /* what the job waited until the guest was awake; 0: it never was */
 	double run_seconds;  /* the job's own time in the guest */
 	bool restored;       /* the guest went on from the template */
-	bool template_bad;   /* it could not: the guest booted, and the template is of no use */
+	bool template_bad;   /* it could not by the template's own fault, which is of no use */
 	int exit_status;     /* the job's; 128 + n for signal n; of the unpacking: 0 is success */
 };
 

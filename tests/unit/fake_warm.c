@@ -150,6 +150,8 @@ static void restore(const char *name)
 		fake_wait();
 	if (strcmp(name, "gone") == 0)
 		_exit(1);
+	if (strcmp(name, "end-early") == 0)
+		raise(SIGTERM);
 	greet();
 	obey("getfd");
 	hear("migrate-incoming");
@@ -161,6 +163,16 @@ static void restore(const char *name)
 	tell("setup");
 	if (strcmp(name, "die") == 0)
 		raise(SIGKILL);
+	if (strcmp(name, "no-room") == 0) {
+		signal(SIGBUS, SIG_DFL); /* a sanitizer has its own way */
+		raise(SIGBUS);
+	}
+	if (strcmp(name, "crash") == 0) {
+		signal(SIGABRT, SIG_DFL);
+		raise(SIGABRT);
+	}
+	if (strcmp(name, "leave") == 0)
+		_exit(1);
 	if (strcmp(name, "fail") == 0) {
 		tell("failed");
 		_exit(1);
@@ -172,6 +184,12 @@ static void restore(const char *name)
 	obey("cont");
 	if (strcmp(name, "reset") == 0)
 		_exit(0);
+	if (strcmp(name, "die-late") == 0)
+		raise(SIGKILL);
+	if (strcmp(name, "crash-late") == 0) {
+		signal(SIGSEGV, SIG_DFL);
+		raise(SIGSEGV);
+	}
 	if (strcmp(name, "asleep") == 0)
 		fake_wait();
 	if (strcmp(name, "confused") == 0) {

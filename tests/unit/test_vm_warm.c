@@ -9,7 +9,6 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -21,6 +20,7 @@
 #include <unistd.h>
 
 #include "fake_warm.h"
+#include "leftovers.h"
 #include "support/clock.h"
 #include "support/fileio.h"
 #include "support/interrupt.h"
@@ -134,34 +134,12 @@ static const char *const no_env[] = {NULL};
 static const struct vm_job job = {
 	.script = "echo hi\n", .script_len = 8, .env = no_env, .cwd = "/"};
 
-static unsigned count_threads(void)
-{
-	unsigned count = 0;
-	DIR *tasks = opendir("/proc/self/task");
-	assert_non_null(tasks);
-	for (struct dirent *entry = readdir(tasks); entry != NULL; entry = readdir(tasks))
-		count += entry->d_name[0] != '.';
-	closedir(tasks);
-	return count;
-}
+/* How a run comes by its guest: it goes on from the saved one; it boots, and whose fault that is.
+ */
+enum origin { ORIGIN_SAVED, ORIGIN_BAD, ORIGIN_NOT_TO_BLAME };
 
-/* One that was joined is counted a moment longer, and nothing tells when that is over. */
-static void check_threads(unsigned expected)
-{
-	const struct timespec moment = {.tv_nsec = 1000000};
-	int64_t start = clock_ms();
-	while (count_threads() != expected && clock_ms() - start < 5000)
-		nanosleep(&moment, NULL);
-	assert_int_equal(count_threads(), expected);
-}
-
-static bool has_children(void)
-{
-	return waitpid(-1, NULL, WNOHANG) != -1 || errno != ECHILD;
-}
-
-/* Runs the job. The report must be the text, which may end with "..." where more follows. */
-static void check_run(struct rig *rig, bool restored, const char *expected)
+/* Runs the job. The report must be the text. */
+static void check_origin(struct rig *rig, enum origin origin, const char *expected)
 {
 	struct vm_outcome outcome;
 	struct error err = {0};
@@ -170,12 +148,18 @@ static void check_run(struct rig *rig, bool restored, const char *expected)
 		fail_msg("%s: %s", rig->program, err.message);
 	cleanup_free char *text = rig_text(rig);
 	assert_string_equal(text, expected);
-	assert_int_equal(outcome.restored, restored);
-	assert_int_equal(outcome.template_bad, !restored);
+	assert_int_equal(outcome.restored, origin == ORIGIN_SAVED);
+	if (outcome.template_bad != (origin == ORIGIN_BAD))
+		fail_msg("%s: template_bad is %d", rig->program, outcome.template_bad);
 	assert_int_equal(outcome.accel, VM_ACCEL_TCG);
 	assert_true(outcome.boot_seconds >= 0 && outcome.boot_seconds < 30);
 	assert_false(has_children());
 	check_threads(threads);
+}
+
+static void check_run(struct rig *rig, bool restored, const char *expected)
+{
+	check_origin(rig, restored ? ORIGIN_SAVED : ORIGIN_BAD, expected);
 }
 
 /* -- templates -------------------------------------------------------------------------------- */
@@ -400,26 +384,41 @@ static void test_further_limit(void **state)
 #define DID_NOT "guest: boots, because a saved one did not go on: "
 #define BOOTED "\nbooted, disk \"\", size " WHOLE_LIMIT " " WHOLE_LIMIT "\n"
 
+#define CLOSED CANNOT "QEMU closed its control channel before it was ready" BOOTED
+#define ENDED(how) DID_NOT "QEMU was ended by signal " how BOOTED
+
+/* A saved guest is of no use by faults of its own, and of use again after others. */
 static void test_boots_instead(void **state)
 {
 	static const struct {
-		const char *name, *text;
+		const char *name;
+		enum origin origin;
+		const char *text;
 	} rows[] = {
-		{"gone", CANNOT "QEMU closed its control channel before it was ready" BOOTED},
-		{"refuse", CANNOT "QEMU refused \"migrate-incoming\": no such device" BOOTED},
-		{"die", CANNOT "QEMU closed its control channel before it was ready" BOOTED},
-		{"fail", CANNOT "QEMU could not load its state" BOOTED},
-		{"reset", DID_NOT "the guest did not come up with 16 MiB of memory, it needs 96; "
-				  "raise buildVMMemorySize (--memory)" BOOTED},
-		{"confused", DID_NOT "the guest sent a frame of type 1 and length 3 before it is "
-				     "awake, where none such is expected" BOOTED},
-		{"unfit", DID_NOT "the guest did not wake up: no disk" BOOTED},
+		{"gone", ORIGIN_NOT_TO_BLAME, CLOSED}, /* as where there is no memory for it */
+		{"end-early", ORIGIN_NOT_TO_BLAME, CLOSED},
+		{"die", ORIGIN_NOT_TO_BLAME, CLOSED},
+		{"no-room", ORIGIN_NOT_TO_BLAME, CLOSED},
+		{"die-late", ORIGIN_NOT_TO_BLAME, ENDED("9 (SIGKILL)")},
+		{"refuse", ORIGIN_BAD,
+			CANNOT "QEMU refused \"migrate-incoming\": no such device" BOOTED},
+		{"crash", ORIGIN_BAD, CLOSED},
+		{"leave", ORIGIN_BAD, CLOSED},
+		{"fail", ORIGIN_BAD, CANNOT "QEMU could not load its state" BOOTED},
+		{"crash-late", ORIGIN_BAD, ENDED("11 (SIGSEGV)")},
+		{"reset", ORIGIN_BAD,
+			DID_NOT "the guest did not come up with 16 MiB of memory, it needs 96; "
+				"raise buildVMMemorySize (--memory)" BOOTED},
+		{"confused", ORIGIN_BAD,
+			DID_NOT "the guest sent a frame of type 1 and length 3 before it is "
+				"awake, where none such is expected" BOOTED},
+		{"unfit", ORIGIN_BAD, DID_NOT "the guest did not wake up: no disk" BOOTED},
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		cleanup_rig struct rig rig;
 		rig_save(&rig, rows[i].name);
-		check_run(&rig, false, rows[i].text);
+		check_origin(&rig, rows[i].origin, rows[i].text);
 	}
 }
 
