@@ -2,7 +2,9 @@
 
 #include <endian.h>
 #include <fcntl.h>
+#include <time.h>
 
+#include "cache/list.h"
 #include "support/fileio.h"
 #include "support/memory.h"
 
@@ -33,9 +35,38 @@ int boot_mark_find(
 		       : 0;
 }
 
+/* When this machine was started, by the clock that files' times are of. */
+static time_t boot_time(void)
+{
+	struct timespec now, since;
+	if (clock_gettime(CLOCK_REALTIME, &now) < 0 || clock_gettime(CLOCK_BOOTTIME, &since) < 0)
+		return 0;
+	return now.tv_sec - since.tv_sec - 1;
+}
+
+/* A mark that goes because the clock was set has its file read once more, and no harm is done. */
+static void remove_old(const struct cache *cache)
+{
+	struct error ignored;
+	cleanup_cache_list struct cache_list list = {0};
+	time_t start = boot_time();
+	if (cache_list_read_kind(cache, BOOT_MARK_KIND, &list, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < list.count; i++) {
+		if (list.items[i].used.tv_sec < start)
+			(void)cache_remove(cache, BOOT_MARK_KIND, &list.items[i].key, &ignored);
+	}
+	(void)cache_trim(cache, BOOT_MARK_KIND, BOOT_MARKS_MAX, &ignored);
+}
+
 int boot_mark_put(
 	const struct cache *cache, const struct digest *content, uint64_t ino, struct error *err)
 {
 	struct digest key;
-	return make_key(content, ino, &key) ? cache_mark(cache, BOOT_MARK_KIND, &key, err) : 0;
+	if (!make_key(content, ino, &key))
+		return 0;
+	int r = cache_mark(cache, BOOT_MARK_KIND, &key, err);
+	if (r == 0)
+		remove_old(cache);
+	return r;
 }

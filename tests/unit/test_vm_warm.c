@@ -2,12 +2,7 @@
  * Guests that are saved and restored, and guests that are started before their job is there,
  * against a QEMU that is none (fake_warm.h): what a template is, and all that can go wrong with it.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "leftovers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +15,6 @@
 #include <unistd.h>
 
 #include "fake_warm.h"
-#include "leftovers.h"
 #include "support/clock.h"
 #include "support/fileio.h"
 #include "support/interrupt.h"
