@@ -6,6 +6,7 @@
 
 #include "spec/nearest.h"
 #include "support/memory.h"
+#include "support/shown.h"
 
 /* getopt_long's val for the flag at an index of the table: out of the range of letters. */
 #define VAL_BASE 256
@@ -188,4 +189,15 @@ void argv_help(const struct argv_command *command, FILE *out)
 		print_wrapped(out, flag->help, column);
 	}
 	fprintf(out, "\n%s\n", command->more);
+}
+
+int argv_show_help(const struct argv_command *command, struct report *report)
+{
+	cleanup_shown struct shown *shown = shown_open();
+	struct error err;
+	argv_help(command, shown_stream(shown));
+	int r = shown_finish(shown, 0, &err);
+	if (r < 0)
+		report_error(report, &err);
+	return r < 0 ? error_exit_status(&err) : 0;
 }

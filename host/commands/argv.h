@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "support/error.h"
+#include "support/report.h"
 
 struct argv_flag {
 	const char *name;     /* NULL: no flag but a heading, which help holds */
@@ -61,5 +62,8 @@ const struct argv_flag *argv_flag_at(const struct argv_command *command, size_t 
 
 /* Writes the text of --help. */
 void argv_help(const struct argv_command *command, FILE *out);
+
+/* Shows --help on standard output. Returns the exit status, after the report was told a failure. */
+int argv_show_help(const struct argv_command *command, struct report *report);
 
 #endif

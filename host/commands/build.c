@@ -164,6 +164,8 @@ static int build_and_tell(
 	cleanup_output struct output *metadata = NULL;
 	struct error late = {0};
 	int m = 0;
+	if (options->output != NULL)
+		temporary_also_beside(options->output);
 	if (options->metadata_file != NULL)
 		m = output_open(options->metadata_file, &metadata, &late);
 	if (r == 0 && m < 0) {
@@ -191,10 +193,8 @@ int command_build(int argc, char **argv)
 	struct build_result result = {0};
 	struct error err;
 	int r = build_options_parse(argc, argv, STDERR_FILENO, &options, &err);
-	if (r == 0 && options->help) {
-		build_options_help(stdout);
-		return 0;
-	}
+	if (r == 0 && options->help)
+		return build_options_show_help(options->report);
 	/* Early: its guard is a fork of a program without threads. */
 	if (r == 0 && options->debug_on_failure) {
 		r = terminal_open(-1, &terminal, &err);

@@ -79,7 +79,7 @@ int build_flags_apply(struct build_flags *flags, struct error *err)
 	return 0;
 }
 
-void build_options_help(FILE *out)
+int build_options_show_help(struct report *report)
 {
-	argv_help(&build_argv, out);
+	return argv_show_help(&build_argv, report);
 }

@@ -10,12 +10,24 @@
 #include "commands/flag_values.h"
 #include "spec/json_text.h"
 #include "support/memory.h"
+#include "support/output.h"
 
 #define LOG_LIMIT_DEFAULT (1ull << 30)
 
-/* Whether two paths are the same name in the same folder, existing or not. */
+/* Whether what is written to a path is not read by anybody: /dev/null, or another device. */
+static bool is_device(const char *path)
+{
+	struct stat st;
+	return !output_is_stdout(path) && stat(path, &st) == 0 && S_ISCHR(st.st_mode);
+}
+
+/* Whether two paths are the same name in the same folder, existing or not; or standard output. */
 static bool same_place(const char *a, const char *b)
 {
+	if (output_is_stdout(a) || output_is_stdout(b))
+		return output_is_stdout(a) && output_is_stdout(b);
+	if (is_device(a))
+		return false;
 	const char *const paths[] = {a, b};
 	const char *names[2];
 	struct stat folders[2];
@@ -56,7 +68,7 @@ static int check_outputs(const struct build_options *options, struct error *err)
 				outputs[i].flag, outputs[i].path, outputs[j].flag);
 		}
 	}
-	if (strcmp(options->output, "-") == 0 && isatty(STDOUT_FILENO))
+	if (output_is_stdout(options->output) && isatty(STDOUT_FILENO))
 		return error_set(err, ERROR_USAGE, EINVAL,
 			"--output: standard output is a terminal, which no archive is written to");
 	return 0;

@@ -25,7 +25,7 @@ struct build_tag {
 };
 
 struct build_options {
-	bool help; /* -h: show build_options_help and do nothing; only report is set besides */
+	bool help; /* -h: build_options_show_help and do nothing; only report is set besides */
 	struct report *report;   /* as --progress and --quiet have it; never NULL */
 	struct build_spec *spec; /* flags laid over it, and checked (spec_check) */
 	struct build_tag *tags;  /* no two equal; the first is the spec's name and tag */
@@ -82,8 +82,8 @@ int build_options_add_tag(struct build_options *options, const char *value, stru
  */
 int build_options_settle(struct build_options *options, struct error *err);
 
-/* Writes the text of `layervm build --help`. */
-void build_options_help(FILE *out);
+/* Shows the text of `layervm build --help`, as argv_show_help. */
+int build_options_show_help(struct report *report);
 
 /*
  * All tags as "name:tag", NULL at the end, for image_write_options. derived: the tag for names

@@ -9,6 +9,7 @@
 #include "commands/cache_verify.h"
 #include "commands/cache_warm.h"
 #include "commands/size_text.h"
+#include "support/shown.h"
 
 /* What is told of a prune, while it goes on. */
 struct pruning {
@@ -66,13 +67,14 @@ static int prune(const struct cache *cache, const struct cache_options *options,
 	return r;
 }
 
-static int act(const struct cache *cache, const struct cache_options *options, struct error *err)
+static int act(const struct cache *cache, const struct cache_options *options, FILE *out,
+	struct error *err)
 {
 	switch (options->action) {
 	case CACHE_LS:
-		return cache_show_entries(cache, options->format, stdout, err);
+		return cache_show_entries(cache, options->format, out, err);
 	case CACHE_DU:
-		return cache_show_usage(cache, options->format, stdout, err);
+		return cache_show_usage(cache, options->format, out, err);
 	case CACHE_PRUNE:
 		return prune(cache, options, err);
 	case CACHE_VERIFY:
@@ -88,13 +90,11 @@ static int act(const struct cache *cache, const struct cache_options *options, s
 static int run(const struct cache_options *options, struct error *err)
 {
 	cleanup_cache struct cache *cache = NULL;
+	cleanup_shown struct shown *shown = shown_open();
 	int r = cache_open(&cache, err);
 	if (r == 0)
-		r = act(cache, options, err);
-	bool is_written = fflush(stdout) == 0 && !ferror(stdout);
-	if (r == 0 && !is_written)
-		r = error_set_errno(err, ERROR_OUTPUT, "standard output: cannot write");
-	return r;
+		r = act(cache, options, shown_stream(shown), err);
+	return shown_finish(shown, r, err);
 }
 
 int command_cache(int argc, char **argv)
@@ -102,10 +102,8 @@ int command_cache(int argc, char **argv)
 	cleanup_cache_options struct cache_options options = {0};
 	struct error err;
 	int r = cache_options_parse(argc, argv, STDERR_FILENO, &options, &err);
-	if (r == 0 && options.help) {
-		argv_help(&cache_argv, stdout);
-		return 0;
-	}
+	if (r == 0 && options.help)
+		return argv_show_help(&cache_argv, options.report);
 	if (r == 0)
 		r = run(&options, &err);
 	if (r < 0)

@@ -86,10 +86,8 @@ int command_debug(int argc, char **argv)
 	struct error err;
 	int status = 0;
 	int r = debug_options_parse(argc, argv, STDERR_FILENO, &options, &err);
-	if (r == 0 && options.help) {
-		argv_help(&debug_argv, stdout);
-		return 0;
-	}
+	if (r == 0 && options.help)
+		return argv_show_help(&debug_argv, options.build->report);
 	if (r == 0)
 		r = debug(&options, &status, &err);
 	if (r < 0)

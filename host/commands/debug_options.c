@@ -9,6 +9,7 @@
 #include "commands/env_list.h"
 #include "commands/kept_disks.h"
 #include "support/memory.h"
+#include "support/output.h"
 
 static int usage(struct error *err, const char *flag, const char *words)
 {
@@ -139,7 +140,7 @@ static int check_commit(const struct debug_options *options, struct error *err)
 		return 0;
 	if (build->output == NULL)
 		return usage(err, "commit", "-o FILE is missing, the archive to write");
-	if (strcmp(build->output, "-") == 0)
+	if (output_is_stdout(build->output))
 		return usage(err, "output",
 			"standard output is the session's, and cannot be the archive too");
 	return 0;

@@ -9,6 +9,8 @@
 #include "commands/tree_source.h"
 #include "layer/layer.h"
 #include "support/memory.h"
+#include "support/output.h"
+#include "support/shown.h"
 #include "tree/changes.h"
 
 /* What is compared, and what is still to be verified of it. */
@@ -38,11 +40,18 @@ static int read_trees(struct sides *sides, struct tree *tree, struct error *err)
 	return r;
 }
 
+static int show_list(struct tree *tree, bool verbose, struct error *err)
+{
+	cleanup_shown struct shown *shown = shown_open();
+	int r = diff_list(tree, verbose, shown_stream(shown), "standard output", err);
+	return shown_finish(shown, r, err);
+}
+
 static int diff(const struct diff_options *options, struct error *err)
 {
 	cleanup_cache struct cache *cache = tree_source_cache();
 	const struct layer_options layer_options = {.keep_mtime = true};
-	bool has_list = options->layer == NULL || strcmp(options->layer, "-") != 0;
+	bool has_list = options->layer == NULL || !output_is_stdout(options->layer);
 	cleanup_tar_output struct tar_output *output = NULL;
 	cleanup_tree struct tree *tree = tree_new();
 	__attribute__((cleanup(free_sides))) struct sides sides = {0};
@@ -68,7 +77,7 @@ static int diff(const struct diff_options *options, struct error *err)
 		return r;
 	report_done(options->report);
 	if (has_list)
-		r = diff_list(tree, options->verbose, stdout, "standard output", err);
+		r = show_list(tree, options->verbose, err);
 	if (r == 0 && output != NULL)
 		r = tar_output_write(output, tree, &layer_options, &info, err);
 	if (r == 0 && output != NULL)
@@ -81,10 +90,8 @@ int command_diff(int argc, char **argv)
 	cleanup_diff_options struct diff_options options = {0};
 	struct error err;
 	int r = diff_options_parse(argc, argv, STDERR_FILENO, &options, &err);
-	if (r == 0 && options.help) {
-		argv_help(&diff_argv, stdout);
-		return 0;
-	}
+	if (r == 0 && options.help)
+		return argv_show_help(&diff_argv, options.report);
 	if (r == 0)
 		r = diff(&options, &err);
 	if (r < 0)

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "support/memory.h"
+#include "support/output.h"
 
 static int take_image(void *target, const char *value, struct error *err)
 {
@@ -63,7 +64,7 @@ static int settle(struct diff_options *options, struct error *err)
 			options->paths[0] == NULL ? "there is none" : "there is one");
 	if (strcmp(options->paths[0], "-") == 0 && strcmp(options->paths[1], "-") == 0)
 		return error_set(err, ERROR_USAGE, EINVAL, "standard input cannot be both images");
-	if (options->layer != NULL && strcmp(options->layer, "-") == 0 && isatty(STDOUT_FILENO))
+	if (options->layer != NULL && output_is_stdout(options->layer) && isatty(STDOUT_FILENO))
 		return error_set(err, ERROR_USAGE, EINVAL,
 			"--layer: standard output is a terminal, which no tar is written to");
 	for (size_t i = 0; i < 2 && options->platform.architecture != NULL; i++) {

@@ -7,6 +7,7 @@
 #include "commands/tar_output.h"
 #include "commands/tree_source.h"
 #include "layer/layer.h"
+#include "support/shown.h"
 #include "tree/changes.h"
 #include "tree/forward.h"
 
@@ -22,7 +23,9 @@ static int list(
 		return r;
 	report_done(options->report);
 	tree_sort(tree);
-	return export_list(tree, &options->mtime, stdout, err);
+	cleanup_shown struct shown *shown = shown_open();
+	r = export_list(tree, &options->mtime, shown_stream(shown), err);
+	return shown_finish(shown, r, err);
 }
 
 static int write_tar(
@@ -86,10 +89,8 @@ int command_export(int argc, char **argv)
 	cleanup_export_options struct export_options options = {0};
 	struct error err;
 	int r = export_options_parse(argc, argv, STDERR_FILENO, &options, &err);
-	if (r == 0 && options.help) {
-		argv_help(&export_argv, stdout);
-		return 0;
-	}
+	if (r == 0 && options.help)
+		return argv_show_help(&export_argv, options.report);
 	if (r == 0)
 		r = export(&options, &err);
 	if (r < 0)

@@ -9,6 +9,7 @@
 #include "commands/guest_unpack.h"
 #include "spec/spec.h"
 #include "support/memory.h"
+#include "support/output.h"
 
 /* The guest's memory, where nobody said another, in MiB. */
 #define MEMORY_DEFAULT 512
@@ -139,7 +140,7 @@ static int settle_output(struct export_options *options, struct error *err)
 		return error_set(err, ERROR_USAGE, EINVAL,
 			"--name: --output %s names the file already", options->output);
 	}
-	if (strcmp(options->output, "-") == 0 && isatty(STDOUT_FILENO))
+	if (output_is_stdout(options->output) && isatty(STDOUT_FILENO))
 		return error_set(err, ERROR_USAGE, EINVAL,
 			"--output: standard output is a terminal, which no tar is written to; -o "
 			"FILE names a file, --list shows the entries");

@@ -234,9 +234,9 @@ int value_command(const char *text, json_object **value, struct error *err)
 
 int value_script_file(const char *path, char **value, struct error *err)
 {
-	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	cleanup_close int fd = file_open(path, ERROR_USAGE, err);
 	if (fd < 0)
-		return error_set_errno(err, ERROR_USAGE, "%s: cannot open", path);
+		return fd;
 	cleanup_buffer struct buffer text = {0};
 	int r = file_read_all(fd, SPEC_TEXT_MAX, &text, path, err);
 	if (r < 0)

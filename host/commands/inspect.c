@@ -9,8 +9,9 @@
 #include "guestfs/vm_disk.h"
 #include "image/image.h"
 #include "support/memory.h"
+#include "support/shown.h"
 
-static int inspect(const struct inspect_options *options, struct error *err)
+static int inspect(const struct inspect_options *options, FILE *out, struct error *err)
 {
 	const struct image_options image_options = {
 		.name = options->image.name,
@@ -35,18 +36,22 @@ static int inspect(const struct inspect_options *options, struct error *err)
 		r = image_source_list(source, &images, err);
 	/* What there is helps to choose another one, where the chosen one fails. */
 	if (r == 0 && is_text)
-		inspect_print_list(images, stdout);
+		inspect_print_list(images, out);
 	if (r == 0)
 		r = image_source_load(source, &image_options, &image, err);
 	report_done(options->report);
 	if (r == 0 && is_text)
-		inspect_print_image(image, stdout);
+		inspect_print_image(image, out);
 	else if (r == 0)
-		inspect_print_json(images, image, stdout);
-	bool is_written = fflush(stdout) == 0 && !ferror(stdout);
-	if (r == 0 && !is_written)
-		r = error_set_errno(err, ERROR_OUTPUT, "standard output: cannot write");
+		inspect_print_json(images, image, out);
 	return r;
+}
+
+static int show(const struct inspect_options *options, struct error *err)
+{
+	cleanup_shown struct shown *shown = shown_open();
+	int r = inspect(options, shown_stream(shown), err);
+	return shown_finish(shown, r, err);
 }
 
 int command_inspect(int argc, char **argv)
@@ -54,12 +59,10 @@ int command_inspect(int argc, char **argv)
 	cleanup_inspect_options struct inspect_options options = {0};
 	struct error err;
 	int r = inspect_options_parse(argc, argv, STDERR_FILENO, &options, &err);
-	if (r == 0 && options.help) {
-		argv_help(&inspect_argv, stdout);
-		return 0;
-	}
+	if (r == 0 && options.help)
+		return argv_show_help(&inspect_argv, options.report);
 	if (r == 0)
-		r = inspect(&options, &err);
+		r = show(&options, &err);
 	if (r < 0)
 		report_error(options.report, &err);
 	return r < 0 ? error_exit_status(&err) : 0;

@@ -82,7 +82,7 @@ static int write_description(const char *folder, json_object *object, struct err
 	cleanup_free char *line = xasprintf("%s\n", text);
 	cleanup_free char *path = xasprintf("%s/%s", folder, DESCRIPTION_NAME);
 	cleanup_output struct output *output = NULL;
-	int r = output_open(path, &output, err);
+	int r = output_open_file(path, &output, err);
 	if (r == 0)
 		r = file_write(output_fd(output), line, strlen(line), path, err);
 	return r < 0 ? r : output_commit(output, err);

@@ -1,9 +1,11 @@
 #include "commands/secret_text.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <fcntl.h>
 #include <string.h>
 
+#include "support/fileio.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
 
@@ -31,17 +33,18 @@ static int read_variable(
 /* Into memory of its final size from the start: one that grows leaves copies behind. */
 static int read_file(const struct guest_secret *spec, struct vm_secret *secret, struct error *err)
 {
-	cleanup_close int fd = open(spec->src, O_RDONLY | O_CLOEXEC);
+	cleanup_close int fd = file_open(spec->src, ERROR_INPUT, err);
 	if (fd < 0)
-		return error_set_errno(
-			err, ERROR_INPUT, "secrets: %s: cannot open %s", spec->id, spec->src);
+		return err->kind == ERROR_INTERRUPTED
+			       ? fd
+			       : error_wrap(err, fd, "secrets: %s", spec->id);
 	char *data = xmalloc(VM_SECRET_MAX + 1);
 	secret->data = data;
 	for (;;) {
-		ssize_t n = read(fd, data + secret->len, VM_SECRET_MAX + 1 - secret->len);
-		int r = interrupt_check(err);
+		int r = interrupt_wait(fd, POLLIN, spec->src, err);
 		if (r < 0)
 			return r;
+		ssize_t n = read(fd, data + secret->len, VM_SECRET_MAX + 1 - secret->len);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)

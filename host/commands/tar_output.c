@@ -5,10 +5,11 @@
 #include <unistd.h>
 
 #include "image/sink.h"
-#include "support/fileio.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
+#include "support/output.h"
 #include "support/pump.h"
+#include "support/temporary.h"
 
 /*
  * Bytes are made by the caller's thread and written by one of its own: reading the next file and
@@ -16,7 +17,7 @@
  */
 struct tar_output {
 	struct layer_sink base; /* what layer_write_to writes to */
-	struct output *file;    /* NULL: standard output */
+	struct output *file;
 	struct sink *sink;      /* the compressor, or what passes bytes on as they are */
 	struct pump *pump;      /* to the sink, which is the pump's until it is finished */
 };
@@ -47,11 +48,11 @@ int tar_output_open(const char *path, enum image_compression compression, struct
 {
 	cleanup_tar_output struct tar_output *output = xcalloc(1, sizeof(*output));
 	output->base.write = write_bytes;
-	int r = strcmp(path, "-") == 0 ? 0 : output_open(path, &output->file, err);
+	temporary_also_beside(path);
+	int r = output_open_direct(path, &output->file, err);
 	if (r < 0)
 		return r;
-	int fd = output->file != NULL ? output_fd(output->file) : STDOUT_FILENO;
-	r = sink_open(fd, compression, &output->sink, err);
+	r = sink_open(output_fd(output->file), compression, &output->sink, err);
 	if (r < 0)
 		return r;
 	output->pump = pump_new(write_piece, output->sink);
@@ -70,13 +71,13 @@ int tar_output_write(struct tar_output *output, struct tree *tree,
 
 bool tar_output_is_stream(const struct tar_output *output)
 {
-	return output->file == NULL;
+	return output_is_stream(output->file);
 }
 
 int tar_output_commit(struct tar_output *output, struct error *err)
 {
 	int r = interrupt_check(err);
-	return r < 0 || output->file == NULL ? r : output_commit(output->file, err);
+	return r < 0 ? r : output_commit(output->file, err);
 }
 
 void tar_output_free(struct tar_output *output)

@@ -1,6 +1,6 @@
 /*
- * What is marked of a tree as a tar: to a file, which appears whole or not at all, or to standard
- * output, as it is made.
+ * What is marked of a tree as a tar: to a file, which appears whole or not at all, or to a stream
+ * (output.h), as it is made.
  */
 #ifndef LAYERVM_COMMANDS_TAR_OUTPUT_H
 #define LAYERVM_COMMANDS_TAR_OUTPUT_H
@@ -14,12 +14,12 @@
 
 struct tar_output;
 
-/* As output_open, but that "-" is not spooled. compression: of the tar. */
+/* As output_open_direct. compression: of the tar. */
 int tar_output_open(const char *path, enum image_compression compression, struct tar_output **out,
 	struct error *err);
 
 /*
- * Writes the whole tar (layer_write_to). Of a tar that failed half-way to standard output the rest
+ * Writes the whole tar (layer_write_to). Of a tar that failed half-way to a stream the rest
  * of an entry is missing, or the end of the compressed stream; after a signal it stops anywhere.
  * info: of the tar before it is compressed.
  */

@@ -14,6 +14,7 @@
 #include "hostdir/workdir_read.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
+#include "support/temporary.h"
 #include "tree/changes.h"
 
 /* A private folder, and in it the one that becomes `/`, with the mode that `/` has. */
@@ -71,14 +72,9 @@ static void remove_workdir(struct workdir *work)
 
 static int make_workdir(struct workdir *work, struct error *err)
 {
-	const char *parent = getenv("TMPDIR");
-	if (parent == NULL || *parent == '\0')
-		parent = "/var/tmp";
-	cleanup_free char *path = xasprintf("%s/layervm-XXXXXX", parent);
-	if (mkdtemp(path) == NULL)
-		return error_set_errno(
-			err, ERROR_OUTPUT, "%s: cannot make a working folder", parent);
-	work->path = steal_ptr(&path);
+	int r = folder_temporary(&work->path, err);
+	if (r < 0)
+		return r;
 	work->fd = open(work->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (work->fd < 0)
 		return error_set_errno(err, ERROR_OUTPUT, "%s: cannot open", work->path);

@@ -15,7 +15,7 @@ struct workdir_options {
 
 /*
  * Lays out what differs between the tree's base (tree_freeze) and current state (changes.h) in a
- * new folder, private below one of mode 0700 in $TMPDIR or /var/tmp, runs script there with the
+ * new folder, private below one of mode 0700 in the temporary folder (temporary.h), runs script there with the
  * host's bash -e (sh where there is no bash), standard input empty, umask 022, and brings the
  * tree's current state to what it left:
  * - what it left alone (same file, content, mode and times) keeps its inode: owner, mode, xattrs,

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "image/encode.h"
@@ -66,9 +67,11 @@ int sink_open(int fd, enum image_compression compression, struct sink **out, str
 		[IMAGE_ZSTD] = &encode_zstd,
 	};
 	cleanup_sink struct sink *sink = xcalloc(1, sizeof(*sink));
+	struct stat st;
 	sink->fd = fd;
 	off_t position = lseek(fd, 0, SEEK_CUR);
-	sink->can_seek = position >= 0;
+	/* A device may seek and forget the position. */
+	sink->can_seek = position >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 	sink->position = sink->can_seek ? (uint64_t)position : 0;
 	sink->given = sink->position;
 	outlet_open(&sink->outlet, sink->can_seek ? -1 : fd);

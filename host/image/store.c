@@ -158,8 +158,8 @@ int store_open(const char *path, struct image_keep *keep, struct store **out, st
 	store->fd = store->origin_fd = -1;
 	store->folder.fd = -1;
 	int fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
-			  : open(path, O_RDONLY | O_CLOEXEC);
-	int r = take_descriptor(store, fd, is_stdin, err);
+			  : file_open(path, ERROR_INPUT, err);
+	int r = fd < 0 && !is_stdin ? fd : take_descriptor(store, fd, is_stdin, err);
 	if (r == 0 && !store->is_folder)
 		r = inflate_archive(store, err);
 	if (r == 0 && !store->is_folder)

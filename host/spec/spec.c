@@ -90,15 +90,16 @@ int spec_read(const char *path, struct build_spec *spec, struct report *report, 
 	bool from_stdin = strcmp(path, "-") == 0;
 	cleanup_close int opened = -1;
 	if (!from_stdin) {
-		opened = open(path, O_RDONLY | O_CLOEXEC);
+		opened = file_open(path, ERROR_SPEC, err);
 		if (opened < 0)
-			return error_set_errno(err, ERROR_SPEC, "%s: cannot open", path);
+			return opened;
 	}
 	const char *name = from_stdin ? "standard input" : path;
 	cleanup_buffer struct buffer text = {0};
 	int r = file_read_all(from_stdin ? STDIN_FILENO : opened, SPEC_TEXT_MAX, &text, name, err);
 	if (r < 0) {
-		err->kind = ERROR_SPEC;
+		if (err->kind != ERROR_INTERRUPTED)
+			err->kind = ERROR_SPEC;
 		return r;
 	}
 	cleanup_free char *folder = from_stdin ? xstrdup("") : folder_of(path);

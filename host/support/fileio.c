@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -11,7 +10,6 @@
 
 #include "support/interrupt.h"
 #include "support/memory.h"
-#include "support/outlet.h"
 
 #define COPY_CHUNK (1u << 20)
 
@@ -135,167 +133,17 @@ int file_read_all(int fd, size_t max, struct buffer *out, const char *name, stru
 	}
 }
 
-/* A name in folder that nobody else has, for file systems without O_TMPFILE. */
-static int open_named(const char *folder, char **name, struct error *err)
+int file_open(const char *path, enum error_kind kind, struct error *err)
 {
-	*name = xasprintf("%s/.layervm-XXXXXX", folder);
-	int fd = mkostemp(*name, O_CLOEXEC);
-	if (fd < 0)
-		return error_set_errno(
-			err, ERROR_OUTPUT, "%s: cannot make a temporary file", folder);
-	return fd;
-}
-
-static int temporary_in(const char *folder, struct error *err)
-{
-	int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd >= 0)
-		return fd;
-	if (errno != EOPNOTSUPP && errno != EISDIR)
-		return error_set_errno(
-			err, ERROR_OUTPUT, "%s: cannot make a temporary file", folder);
-	cleanup_free char *name = NULL;
-	fd = open_named(folder, &name, err);
-	if (fd >= 0)
-		unlink(name);
-	return fd;
-}
-
-int file_temporary(struct error *err)
-{
-	const char *folder = getenv("TMPDIR");
-	if (folder == NULL || *folder == '\0')
-		folder = "/var/tmp";
-	return temporary_in(folder, err);
-}
-
-struct output {
-	int fd;
-	char *path;   /* NULL: standard output */
-	char *hidden; /* the name while it is being written, NULL: none yet */
-};
-
-/* The folder part of a path, "." where it has none. */
-static char *folder_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	if (slash == NULL)
-		return xstrdup(".");
-	if (slash == path)
-		return xstrdup("/");
-	return xstrndup(path, (size_t)(slash - path));
-}
-
-int output_open(const char *path, struct output **out, struct error *err)
-{
-	struct output *o = xcalloc(1, sizeof(*o));
-	if (strcmp(path, "-") == 0) {
-		o->fd = file_temporary(err);
-	} else {
-		struct stat st;
-		if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
-			free(o);
-			return S_ISDIR(st.st_mode)
-				       ? error_set(err, ERROR_OUTPUT, EISDIR,
-						 "%s: is a folder; name the file to write", path)
-				       : error_set(err, ERROR_OUTPUT, EINVAL,
-						 "%s: is no regular file, and is not replaced by "
-						 "one; \"-\" is standard output",
-						 path);
-		}
-		cleanup_free char *folder = folder_of(path);
-		o->path = xstrdup(path);
-		o->fd = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
-		if (o->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
-			o->fd = open_named(folder, &o->hidden, err);
-			if (o->fd >= 0) {
-				mode_t mask = umask(0);
-				umask(mask);
-				fchmod(o->fd, 0666 & ~mask);
-			}
-		} else if (o->fd < 0) {
-			error_set_errno(err, ERROR_OUTPUT, "%s: cannot write to its folder", path);
-		}
-	}
-	if (o->fd < 0) {
-		int r = -EIO;
-		free(o->path);
-		free(o->hidden);
-		free(o);
-		return r;
-	}
-	*out = o;
-	return 0;
-}
-
-int output_fd(const struct output *out)
-{
-	return out->fd;
-}
-
-/* Gives an unnamed file a hidden name in the folder of its path, for the rename to come. */
-static int link_hidden(struct output *out, struct error *err)
-{
-	char from[64];
-	cleanup_free char *folder = folder_of(out->path);
-	snprintf(from, sizeof(from), "/proc/self/fd/%d", out->fd);
-	for (unsigned i = 0; i < 100; i++) {
-		cleanup_free char *name =
-			xasprintf("%s/.layervm-%ld-%u", folder, (long)getpid(), i);
-		if (linkat(AT_FDCWD, from, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0) {
-			out->hidden = steal_ptr(&name);
-			return 0;
-		}
-		if (errno != EEXIST)
-			break;
-	}
-	return error_set_errno(err, ERROR_OUTPUT, "%s: cannot be given its name", out->path);
-}
-
-static int commit_to_stdout(struct output *out, struct error *err)
-{
-	char chunk[65536];
-	uint64_t offset = 0;
-	struct outlet outlet;
-	int r = 0;
-	outlet_open(&outlet, STDOUT_FILENO);
-	while (r == 0) {
-		ssize_t n = pread(out->fd, chunk, sizeof(chunk), (off_t)offset);
-		if (n < 0)
-			r = error_set_errno(err, ERROR_OUTPUT, "cannot read the spooled output");
-		if (n <= 0)
-			break;
-		r = outlet_send(&outlet, chunk, (size_t)n, "standard output", err);
-		offset += (uint64_t)n;
-	}
-	outlet_close(&outlet);
-	return r;
-}
-
-int output_commit(struct output *out, struct error *err)
-{
-	if (out->path == NULL)
-		return commit_to_stdout(out, err);
-	if (fsync(out->fd) < 0)
-		return error_set_errno(
-			err, ERROR_OUTPUT, "%s: cannot flush to the disk", out->path);
-	int r = out->hidden == NULL ? link_hidden(out, err) : 0;
-	if (r < 0)
-		return r;
-	if (rename(out->hidden, out->path) < 0)
-		return error_set_errno(err, ERROR_OUTPUT, "%s: cannot be replaced", out->path);
-	free(steal_ptr(&out->hidden));
-	return 0;
-}
-
-void output_free(struct output *out)
-{
-	if (out == NULL)
-		return;
-	if (out->hidden != NULL)
-		unlink(out->hidden);
-	close(out->fd);
-	free(out->hidden);
-	free(out->path);
-	free(out);
+	struct stat st;
+	cleanup_close int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return error_set_errno(err, kind, "%s: cannot open", path);
+	if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
+		return steal_fd(&fd);
+	/* Readable once it has had a writer: at its end too, when the writer is gone. */
+	int r = S_ISFIFO(st.st_mode) ? interrupt_wait(fd, POLLIN, path, err) : 0;
+	if (r == 0 && fcntl(fd, F_SETFL, 0) < 0)
+		r = error_set_errno(err, kind, "%s: cannot open", path);
+	return r < 0 ? r : steal_fd(&fd);
 }

@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Ends the program with one line: memory is out. */
+void die_oom(void) __attribute__((noreturn));
+
 /* As malloc, calloc and realloc; they end the program with one line where memory is out. */
 void *xmalloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *xcalloc(size_t count, size_t size) __attribute__((malloc, returns_nonnull));

@@ -11,9 +11,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +24,7 @@
 #include "support/interrupt.h"
 #include "support/memory.h"
 #include "support/outlet.h"
+#include "support/shown.h"
 
 /* More than any pipe or socket takes here. */
 #define MUCH (4u << 20)
@@ -41,8 +44,10 @@ static int send_much(int fd, struct error *err)
 static int commit_much(int fd, struct error *err)
 {
 	cleanup_output struct output *output = NULL;
+	if (dup2(fd, STDOUT_FILENO) < 0)
+		return error_set_errno(err, ERROR_INTERNAL, "no standard output");
 	int r = output_open("-", &output, err);
-	if (r == 0 && (ftruncate(output_fd(output), MUCH) < 0 || dup2(fd, STDOUT_FILENO) < 0))
+	if (r == 0 && ftruncate(output_fd(output), MUCH) < 0)
 		return error_set_errno(err, ERROR_INTERNAL, "no output");
 	return r < 0 ? r : output_commit(output, err);
 }
@@ -51,6 +56,44 @@ static int read_all(int fd, struct error *err)
 {
 	cleanup_buffer struct buffer bytes = {0};
 	return file_read_all(fd, MUCH, &bytes, "the pipe", err);
+}
+
+/* A FIFO under a name of its own, opened as a user's input or output. */
+static int open_fifo(bool reads, struct error *err)
+{
+	char path[] = "/tmp/layervm-waiting-XXXXXX";
+	if (mkdtemp(path) == NULL)
+		return error_set_errno(err, ERROR_INTERNAL, "no folder");
+	cleanup_free char *fifo = xasprintf("%s/fifo", path);
+	struct output *output = NULL;
+	int r = mkfifo(fifo, 0600);
+	if (r == 0)
+		r = reads ? file_open(fifo, ERROR_INPUT, err) : output_open(fifo, &output, err);
+	unlink(fifo);
+	rmdir(path);
+	return r;
+}
+
+static int open_unwritten(int fd, struct error *err)
+{
+	(void)fd;
+	return open_fifo(true, err);
+}
+
+static int open_unread(int fd, struct error *err)
+{
+	(void)fd;
+	return open_fifo(false, err);
+}
+
+static int show_much(int fd, struct error *err)
+{
+	if (dup2(fd, STDOUT_FILENO) < 0)
+		return error_set_errno(err, ERROR_INTERNAL, "no standard output");
+	cleanup_shown struct shown *shown = shown_open();
+	for (size_t i = 0; i < MUCH && !ferror(shown_stream(shown)); i++)
+		fputc('x', shown_stream(shown));
+	return shown_finish(shown, 0, err);
 }
 
 static int make_pipe(int ends[2])
@@ -74,6 +117,9 @@ static const struct {
 	{"standard output that is full", commit_much, 1, make_pipe},
 	{"a pipe with nothing in it", read_all, 0, make_pipe},
 	{"a socket with nothing in it", read_all, 0, make_sockets},
+	{"what is shown on a pipe that is full", show_much, 1, make_pipe},
+	{"a FIFO without a writer", open_unwritten, 0, make_pipe},
+	{"a FIFO without a reader", open_unread, 0, make_pipe},
 };
 
 /* The child's end: the signal's number where that is what the act tells. */

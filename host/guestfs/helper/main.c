@@ -18,6 +18,7 @@
 #include "guestfs/helper/worker.h"
 #include "guestfs/messages.h"
 #include "support/memory.h"
+#include "support/temporary.h"
 
 #define WALK_FDS 16
 #define GRACE_SECONDS 5 /* from SIGTERM to SIGKILL for the worker */
@@ -139,11 +140,8 @@ int main(int argc, char **argv)
 		fputs(HELPER_NAME ": is started by layervm, and of no use by hand\n", stderr);
 		return 2;
 	}
-	const char *top = getenv("TMPDIR");
-	cleanup_free char *folder =
-		xasprintf("%s/layervm-XXXXXX", top != NULL && *top != '\0' ? top : "/var/tmp");
-	if (mkdtemp(folder) == NULL) {
-		error_set_errno(&err, ERROR_OUTPUT, "%s: cannot be made", folder);
+	cleanup_free char *folder = NULL;
+	if (folder_temporary(&folder, &err) < 0) {
 		say_error(&err);
 		return 1;
 	}
