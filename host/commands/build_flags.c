@@ -173,6 +173,14 @@ static int take_keep_contents_dirlinks(
 	return 0;
 }
 
+static int take_copy_keep_modes(struct build_flags *flags, const char *value, struct error *err)
+{
+	(void)value;
+	(void)err;
+	flags->options->spec->keep_contents_modes = true;
+	return 0;
+}
+
 /* One script a build: of two, neither is passed over in silence. */
 static int take_script(bool *given, char **to, const char *value, struct error *err,
 	int (*read)(const char *text, char **value, struct error *err))
@@ -288,6 +296,8 @@ const struct flag build_flag_table[] = {
 		"which image of that archive (fromImageName, fromImageTag)"),
 	SPEC("copy", '\0', "PATH", take_copy,
 		"copy what is in a folder, or a file, to /; may come again (copyToRoot)"),
+	SPEC("copy-keep-modes", '\0', NULL, take_copy_keep_modes,
+		"keep mode and owner of the image's folders (keepContentsModes)"),
 	SPEC("keep-contents-dirlinks", '\0', NULL, take_keep_contents_dirlinks,
 		"keep symlinks to folders among the copied (keepContentsDirlinks)"),
 	SPEC("run", '\0', "SCRIPT", take_run,

@@ -41,7 +41,7 @@ struct flag {
 	int (*extras)(void *extras, const char *value, struct error *err);
 };
 
-#define BUILD_FLAG_COUNT (47 + RUN_FLAGS_COUNT)
+#define BUILD_FLAG_COUNT (48 + RUN_FLAGS_COUNT)
 extern const struct flag build_flag_table[BUILD_FLAG_COUNT];
 
 /* For argv.h and the tests of --help; the target is a struct build_flags. */

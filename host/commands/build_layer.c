@@ -70,6 +70,7 @@ static int copy_files(const struct build_options *options, struct tree *tree, st
 		.uid = spec->uid,
 		.gid = spec->gid,
 		.keep_dirlinks = spec->keep_contents_dirlinks,
+		.keep_modes = spec->keep_contents_modes,
 		.report = options->report,
 	};
 	for (char **path = spec->copy_to_root; *path != NULL; path++) {

@@ -27,6 +27,7 @@ struct answer {
 	struct error err;
 	struct changes changes;
 	struct layer_info info;
+	struct disk_sockets sockets;
 };
 
 /* Ends of pipes from the child to its parent. */
@@ -151,7 +152,7 @@ static int diff(struct tree *tree, const struct confined_diff *what, const struc
 	struct answer *answer)
 {
 	struct error *err = &answer->err;
-	int r = disk_reread_own(tree, what->base, what->overlay, err);
+	int r = disk_reread_own(tree, what->base, what->overlay, &answer->sockets, err);
 	return r < 0 ? r
 		     : write_changes(tree, what, to_parent, &answer->changes, &answer->info, err);
 }
@@ -340,6 +341,10 @@ int confined_diff(struct tree *tree, const struct confined_diff *what, struct ch
 	if (answer.code != 0)
 		return repeat_error(&answer, err);
 	*changes = answer.changes;
+	for (size_t i = 0; i < DISK_SOCKETS_NAMED; i++)
+		answer.sockets.paths[i][DISK_SOCKET_PATH_MAX - 1] = '\0';
+	if (what->sockets != NULL)
+		*what->sockets = answer.sockets;
 	if (what->layer < 0)
 		return 0;
 	r = follow(&follower, err);

@@ -5,6 +5,7 @@
 #ifndef LAYERVM_COMMANDS_CONFINED_DIFF_H
 #define LAYERVM_COMMANDS_CONFINED_DIFF_H
 
+#include "disk/disk.h"
 #include "layer/layer.h"
 #include "support/error.h"
 #include "tree/changes.h"
@@ -18,6 +19,7 @@ struct confined_diff {
 	const void *context; /* for settle */
 	int layer;           /* file that gets the changes as a layer; -1: none is made */
 	const struct layer_options *layer_options;
+	struct disk_sockets *sockets; /* gets those that were left out, of a guest; or NULL */
 	int list; /* file that gets the changes as lines (diff_list); -1: none are made */
 };
 

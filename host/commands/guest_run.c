@@ -11,8 +11,10 @@
 #include "commands/qemu_program.h"
 #include "disk/disk.h"
 #include "guestfs/guestfs_read.h"
+#include "support/buffer.h"
 #include "support/cpu_time.h"
 #include "support/fileio.h"
+#include "support/printable.h"
 #include "vm/guest_files.h"
 #include "vm/template.h"
 
@@ -378,13 +380,33 @@ static int finish_base(struct guest_run *run, struct error *err)
 	return cache_note(run->options->report, r, err);
 }
 
+/* The paths were read from the guest's disk. */
+static void warn_of_sockets(struct report *report, const struct disk_sockets *sockets)
+{
+	char path[DISK_SOCKET_PATH_MAX];
+	cleanup_buffer struct buffer paths = {0};
+	if (sockets->count == 0)
+		return;
+	for (size_t i = 0; i < DISK_SOCKETS_NAMED && i < sockets->count; i++) {
+		printable_copy(path, sizeof(path), sockets->paths[i]);
+		buffer_printf(&paths, "%s%s", i == 0 ? "" : ", ", path);
+	}
+	if (sockets->count > DISK_SOCKETS_NAMED)
+		buffer_printf(&paths, " and %llu more",
+			(unsigned long long)(sockets->count - DISK_SOCKETS_NAMED));
+	report_warning(report, "%.*s: %s, which an image cannot hold; left out", (int)paths.len,
+		(const char *)paths.data, sockets->count == 1 ? "is a socket" : "are sockets");
+}
+
 int guest_run_diff(struct guest_run *run, struct tree *tree, const struct guest_changes *wanted,
 	struct changes *changes, struct layer_info *info, struct error *err)
 {
 	int r = finish_base(run, err);
 	if (r < 0)
 		return r;
+	struct disk_sockets sockets = {0};
 	const struct confined_diff what = {
+		.sockets = &sockets,
 		.base = run->base,
 		.overlay = run->overlay,
 		.settle = run->extras != NULL ? restore : NULL,
@@ -393,8 +415,12 @@ int guest_run_diff(struct guest_run *run, struct tree *tree, const struct guest_
 		.layer_options = wanted->layer_options,
 		.list = wanted->list,
 	};
-	if (run->options->reader == GUEST_READER_OWN)
-		return confined_diff(tree, &what, changes, info, err);
+	if (run->options->reader == GUEST_READER_OWN) {
+		r = confined_diff(tree, &what, changes, info, err);
+		if (r == 0)
+			warn_of_sockets(run->options->report, &sockets);
+		return r;
+	}
 	r = guestfs_reread(tree, run->base, run->overlay, err);
 	return r < 0 ? r : confined_diff_write(tree, &what, changes, info, err);
 }

@@ -64,6 +64,7 @@ static void add_settings(struct hasher *hasher, const struct build_options *opti
 		spec->uid,
 		spec->gid,
 		spec->keep_contents_dirlinks,
+		spec->keep_contents_modes,
 		/* A second reader is asked for to see it read. */
 		options->reader,
 		(uint64_t)(options->has_source_date_epoch ? options->source_date_epoch

@@ -81,6 +81,15 @@ int disk_size(int fd, uint64_t *size, struct error *err);
  */
 int overlay_create(int fd, uint64_t size, struct error *err);
 
+/* The sockets that a guest left, which the tree does not take: an image cannot hold them. */
+#define DISK_SOCKETS_NAMED 3
+#define DISK_SOCKET_PATH_MAX 512
+struct disk_sockets {
+	uint64_t count;
+	/* The first ones' paths, as the guest wrote them; of a longer one the beginning. */
+	char paths[DISK_SOCKETS_NAMED][DISK_SOCKET_PATH_MAX];
+};
+
 /*
  * Brings the tree's current state to what the guest left: base is the file that disk_assemble
  * wrote for this same tree (its inodes' numbers stand), overlay the qcow2 file over it after the
@@ -91,7 +100,11 @@ int overlay_create(int fd, uint64_t size, struct error *err);
  */
 int disk_reread(struct tree *tree, int base, int overlay, struct error *err);
 
-/* The same, but both descriptors are taken over, whatever is returned: none is made. */
-int disk_reread_own(struct tree *tree, int base, int overlay, struct error *err);
+/*
+ * The same, but both descriptors are taken over, whatever is returned: none is made. sockets:
+ * filled with those that were found among what changed; all zero before; NULL: not wanted.
+ */
+int disk_reread_own(
+	struct tree *tree, int base, int overlay, struct disk_sockets *sockets, struct error *err);
 
 #endif

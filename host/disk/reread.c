@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "support/interrupt.h"
@@ -208,6 +209,19 @@ static int place_directory(struct walk *w, struct dentry *parent, const struct e
 	return 0;
 }
 
+static void note_socket(struct reread *r, const struct dentry *parent, const struct entry *e)
+{
+	struct disk_sockets *sockets = r->sockets;
+	if (sockets == NULL)
+		return;
+	if (sockets->count < DISK_SOCKETS_NAMED) {
+		cleanup_free char *folder = tree_path(parent);
+		snprintf(sockets->paths[sockets->count], DISK_SOCKET_PATH_MAX, "/%s%s%.*s", folder,
+			*folder != '\0' ? "/" : "", (int)e->name_len, e->name);
+	}
+	sockets->count++;
+}
+
 /* Gives the tree the entry that a directory has after the run. */
 static int place(struct walk *w, struct dentry *parent, const struct entry *e, struct error *err)
 {
@@ -221,9 +235,12 @@ static int place(struct walk *w, struct dentry *parent, const struct entry *e, s
 		return place_directory(w, parent, e, old, inode, err);
 
 	struct dentry *d = tree_find(r->tree, parent, e->name, e->name_len);
-	if (!S_ISSOCK(inode->mode))
+	if (!S_ISSOCK(inode->mode)) {
 		tree_link(r->tree, parent, e->name, e->name_len, inode);
-	else if (d != NULL)
+		return 0;
+	}
+	note_socket(r, parent, e);
+	if (d != NULL)
 		tree_unlink(r->tree, d);
 	return 0;
 }
@@ -304,9 +321,11 @@ static int walk_tree(struct reread *r, struct error *err)
 	return code;
 }
 
-int disk_reread_own(struct tree *tree, int base, int overlay, struct error *err)
+int disk_reread_own(
+	struct tree *tree, int base, int overlay, struct disk_sockets *sockets, struct error *err)
 {
-	__attribute__((cleanup(cleanup_reread_fn))) struct reread r = {.tree = tree};
+	__attribute__((cleanup(cleanup_reread_fn))) struct reread r = {
+		.tree = tree, .sockets = sockets};
 	int code = disk_view_open(base, overlay, &r.view, err);
 	if (code < 0)
 		return code;
@@ -328,6 +347,6 @@ int disk_reread_own(struct tree *tree, int base, int overlay, struct error *err)
 
 int disk_reread(struct tree *tree, int base, int overlay, struct error *err)
 {
-	return disk_reread_own(
-		tree, fcntl(base, F_DUPFD_CLOEXEC, 3), fcntl(overlay, F_DUPFD_CLOEXEC, 3), err);
+	return disk_reread_own(tree, fcntl(base, F_DUPFD_CLOEXEC, 3),
+		fcntl(overlay, F_DUPFD_CLOEXEC, 3), NULL, err);
 }

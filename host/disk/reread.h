@@ -44,7 +44,8 @@ enum {
 
 struct reread {
 	struct tree *tree;
-	struct disk_view *view; /* belongs to the tree */
+	struct disk_view *view;       /* belongs to the tree */
+	struct disk_sockets *sockets; /* NULL: not wanted */
 	uint64_t block_count;
 	uint32_t inode_count;
 	uint32_t inodes_per_group;

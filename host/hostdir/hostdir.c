@@ -19,7 +19,11 @@ struct copy {
 	struct idmap links;     /* inodes of files that have several names */
 	struct dentry **places; /* by depth: the directory that the names of that depth go to */
 	size_t place_capacity;
+	uint64_t changed; /* directories of the tree that got another mode or owner */
 };
+
+#define CHANGED_NAMED 5
+#define PERMISSIONS 07777u
 
 static void free_copy(struct copy *copy)
 {
@@ -47,6 +51,30 @@ static struct dentry *linked_dir(struct copy *copy, const struct dentry *existin
 	return target != NULL && inode_is_dir(target->inode) ? target : NULL;
 }
 
+/* A folder that is in the image keeps its mode and owner, or somebody is told that it does not. */
+static void meet_dir(struct copy *copy, const struct scan_entry *entry, const struct dentry *place,
+	struct inode *inode)
+{
+	const struct inode *old = place->inode;
+	unsigned from = old->mode & PERMISSIONS;
+	unsigned to = inode->mode & PERMISSIONS;
+	if (from == to && old->uid == inode->uid && old->gid == inode->gid)
+		return;
+	if (copy->options->keep_modes) {
+		inode->mode = old->mode;
+		inode->uid = old->uid;
+		inode->gid = old->gid;
+		return;
+	}
+	if (++copy->changed > CHANGED_NAMED)
+		return;
+	cleanup_free char *path = tree_path(place);
+	report_warning(copy->options->report,
+		"%s: gives the image's folder /%s mode %04o, owner %u:%u; before: mode %04o, owner "
+		"%u:%u; set keepContentsModes (--copy-keep-modes) to keep these",
+		entry->path, path, to, inode->uid, inode->gid, from, old->uid, old->gid);
+}
+
 static int put_dir(
 	struct copy *copy, const struct scan_entry *entry, struct dentry *dir, struct error *err)
 {
@@ -63,6 +91,7 @@ static int put_dir(
 		return r;
 	if (target != NULL && copy->options->keep_dirlinks) {
 		place = target;
+		meet_dir(copy, entry, target, inode);
 		if (target != tree_root(copy->tree))
 			tree_relink(copy->tree, target, inode);
 	} else {
@@ -73,6 +102,8 @@ static int put_dir(
 				"set keepContentsDirlinks to copy into the folder that it leads to",
 				entry->path, path, existing->inode->target);
 		}
+		if (existing != NULL && inode_is_dir(existing->inode))
+			meet_dir(copy, entry, existing, inode);
 		place = tree_link(copy->tree, dir, entry->name, len, inode);
 	}
 	copy->places = array_grow(
@@ -136,6 +167,10 @@ static int copy_folder(struct copy *copy, int fd, const char *path, struct error
 		if (r < 0)
 			return r;
 	}
+	if (r == 0 && copy->changed > CHANGED_NAMED)
+		report_warning(copy->options->report,
+			"%s: gives %llu more folders of the image another mode or owner", path,
+			(unsigned long long)(copy->changed - CHANGED_NAMED));
 	return r;
 }
 

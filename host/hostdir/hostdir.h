@@ -9,8 +9,9 @@
 #include "tree/tree.h"
 
 struct hostdir_options {
-	uint32_t uid, gid;     /* owner of everything that is copied */
-	bool keep_dirlinks;    /* keepContentsDirlinks: see below */
+	uint32_t uid, gid;  /* owner of everything that is copied */
+	bool keep_dirlinks; /* keepContentsDirlinks: see below */
+	bool keep_modes;    /* keepContentsModes: a directory that is there keeps mode and owner */
 	struct report *report; /* for warnings */
 };
 
@@ -25,8 +26,9 @@ struct hostdir_options {
  * Modes, mtimes, hard links within the folder and extended attributes (hostinode.h) are kept;
  * sockets are left out with a warning; only symlinks that -k follows lead out of the folder.
  *
- * What is there already: a directory gets the folder's mode, owner and mtime and keeps its
- * names; a file, or a directory that holds nothing, gives way to what is copied; a directory
+ * What is there already: a directory gets the folder's mtime, and without keep_modes its mode and
+ * owner, and keeps its names; a warning tells of the first directories whose mode or owner becomes
+ * another one; a file, or a directory that holds nothing, gives way to what is copied; a directory
  * that holds something gives way to a directory only, and to anything else is an ERROR_INPUT, as
  * rsync refuses it without --force. The root itself keeps its metadata, unlike under `rsync -a`:
  * a folder that mktemp made, mode 0700, must not shut an image's `/` to everybody but root.

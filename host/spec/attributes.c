@@ -217,6 +217,7 @@ static const struct attribute attributes[] = {
 	{"copyToRoot", take_copies, 0, PATHS " or null", 0, 0},
 	{"contents", take_deprecated_copies, 0, PATHS " or null", 0, 0},
 	{"keepContentsDirlinks", take_bool, AT(keep_contents_dirlinks), "true or false", 0, 0},
+	{"keepContentsModes", take_bool, AT(keep_contents_modes), "true or false", 0, 0},
 	{"runAsRoot", take_text, AT(run_as_root), "a script (a string) or null", 0, 0},
 	{"extraCommands", take_text, AT(extra_commands), "a script (a string)", 0, 0},
 	{"config", take_config, 0, "an object or null", 0, 0},

@@ -35,6 +35,7 @@ struct build_spec {
 	char *from_image_tag;
 	char **copy_to_root; /* paths, NULL at the end; never NULL itself */
 	bool keep_contents_dirlinks;
+	bool keep_contents_modes;
 	char *run_as_root;    /* NULL: no guest is booted */
 	char *extra_commands; /* "" where not given */
 	json_object *config;  /* an object, or NULL; known keys have the right type, none is null */

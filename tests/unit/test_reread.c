@@ -9,6 +9,9 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
+
+#include "disk/disk.h"
 #include "disk_rig.h"
 #include "mark_oracle.h"
 
@@ -343,6 +346,34 @@ static void only_changes_are_touched(void **state)
 		assert_ptr_not_equal(touched[i]->inode, touched[i]->base);
 }
 
+/* Sockets are left out of the tree, counted, and the first of them named. */
+static void sockets_are_told(void **state)
+{
+	struct error err = {0};
+	struct disk_sockets sockets = {0};
+	cleanup_rig struct rig rig;
+	(void)state;
+	rig_open(&rig, rig_tree());
+	struct guest *g = guest_open(rig.after);
+	guest_make(g, "/socket", S_IFSOCK | 0600, 0);
+	guest_make(g, "/etc/one", S_IFSOCK | 0777, 0);
+	guest_make(g, "/etc/file", S_IFREG | 0600, 0);
+	guest_remove(g, "/etc/passwd");
+	guest_make(g, "/etc/passwd", S_IFSOCK | 0600, 0);
+	guest_make(g, "/usr/lib/x/last", S_IFSOCK | 0600, 0);
+	guest_close(g);
+	int overlay = rig_overlay(&rig);
+	int base = fcntl(rig.base_fd, F_DUPFD_CLOEXEC, 3);
+	if (disk_reread_own(rig.tree, base, overlay, &sockets, &err) < 0)
+		fail_msg("%s", err.message);
+	assert_int_equal(sockets.count, 4);
+	assert_string_equal(sockets.paths[0], "/socket");
+	for (unsigned i = 0; i < DISK_SOCKETS_NAMED; i++)
+		assert_null(tree_walk(rig.tree, sockets.paths[i]));
+	assert_null(tree_walk(rig.tree, "/etc/passwd"));
+	assert_non_null(tree_walk(rig.tree, "/etc/file"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -350,6 +381,7 @@ int main(void)
 		cmocka_unit_test(unchanged_is_shared),
 		cmocka_unit_test(scaffold_stays),
 		cmocka_unit_test(only_changes_are_touched),
+		cmocka_unit_test(sockets_are_told),
 		cmocka_unit_test(random_trees_agree),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -210,6 +210,11 @@ static void change_dirlinks(struct rig *rig)
 	rig->options->spec->keep_contents_dirlinks = true;
 }
 
+static void change_kept_modes(struct rig *rig)
+{
+	rig->options->spec->keep_contents_modes = true;
+}
+
 static void change_uid(struct rig *rig)
 {
 	rig->options->spec->uid = 1;
@@ -389,6 +394,7 @@ static const struct {
 	{"the order of copies", swap_copies, false},
 	{"no copies", drop_copies, false},
 	{"symlinks to folders", change_dirlinks, false},
+	{"modes of the image's folders", change_kept_modes, false},
 	{"the owner", change_uid, false},
 	{"the group", change_gid, false},
 	{"what is mounted", change_bound_text, false},
