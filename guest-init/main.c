@@ -12,6 +12,7 @@
 
 #include "channel.h"
 #include "devices.h"
+#include "hosts.h"
 #include "image.h"
 #include "job.h"
 #include "modules.h"
@@ -80,11 +81,14 @@ static int wait_for_host(int channel, struct fault *fault)
  * Says how the unmount went, and waits for the host to end QEMU, which is sooner done than a power
  * off. What comes from the host until then is nothing that counts any more.
  */
-static int say_bye(int channel, struct setup *setup, struct volume *image, struct fault *fault)
+static int say_bye(int channel, struct setup *setup, struct hosts *hosts, struct volume *image,
+	struct fault *fault)
 {
 	struct fault unmount = {0};
 	struct fault other = {0};
 	setup_release(setup, &unmount);
+	if (hosts_restore(hosts, &other) < 0)
+		unmount = other;
 	if (volume_release(image, &other) < 0)
 		unmount = other;
 	if (channel_send(channel, FRAME_BYE, unmount.text, strlen(unmount.text), fault) < 0)
@@ -114,18 +118,19 @@ static int do_job(struct runner *runner, bool first, struct setup *setup, struct
 static int work(int channel, struct fault *fault)
 {
 	struct setup setup = {0};
+	struct hosts hosts = HOSTS_NONE;
 	struct runner runner;
 	struct volume image;
 	if (run_init(&runner, channel, fault) < 0)
 		return -1;
 	if (say_hello(channel, fault) < 0 || wait_for_host(channel, fault) < 0)
 		return -1;
-	if (image_mount(&image, fault) < 0)
+	if (image_mount(&image, fault) < 0 || hosts_put(&hosts, fault) < 0)
 		return -1;
 	int next = do_job(&runner, true, &setup, fault);
 	while (next == JOB_TO_RUN)
 		next = do_job(&runner, false, &setup, fault);
-	return next < 0 ? -1 : say_bye(channel, &setup, &image, fault);
+	return next < 0 ? -1 : say_bye(channel, &setup, &hosts, &image, fault);
 }
 
 static int boot(int *channel, struct fault *fault)
