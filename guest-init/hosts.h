@@ -11,8 +11,8 @@
 
 #include "fault.h"
 
-#define HOSTS_MAX 65536 /* bytes of an image's file that is added to; a longer one stays as it is  \
-			 */
+/* Bytes of an image's file that is added to; a longer one stays as it is. */
+#define HOSTS_MAX 65536
 
 /* All zero but for folder, -1: nothing was put there. */
 struct hosts {

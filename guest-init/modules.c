@@ -12,8 +12,8 @@
 #include "setting.h"
 
 #define FOLDER "/modules"
-#define ON_DEMAND FOLDER "/demand" /* a module a line, and behind it the names it is asked for by  \
-				    */
+/* A module a line, and behind it the names by which the kernel asks for it. */
+#define ON_DEMAND FOLDER "/demand"
 #define HELPER "/proc/sys/kernel/modprobe"
 #define PROGRAM "/init"
 #define LINE_SIZE 256

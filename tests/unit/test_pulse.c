@@ -126,10 +126,10 @@ static pid_t start_child(bool works)
 	pid_t pid = fork();
 	if (pid != 0)
 		return pid;
-	for (volatile unsigned turns = 0; works; turns++)
-		;
-	for (;;)
-		pause();
+	for (volatile unsigned turns = 0;; turns++) {
+		if (!works)
+			pause();
+	}
 }
 
 static void end_child(pid_t pid)
