@@ -1,6 +1,5 @@
 #include "unpack/attributes.h"
 
-#include <archive.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,7 +11,6 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "layer/acl.h"
 #include "support/memory.h"
 
 /* ext4's seconds: 34 bits, from 1901-12-13 to 2446-05-10. */
@@ -22,28 +20,15 @@
 #define ACCESS_ACL "system.posix_acl_access"
 #define DEFAULT_ACL "system.posix_acl_default"
 
-#define LISTED_ATTRIBUTES_MAX 256 /* besides ACLs that are text in the archive */
 #define PROC_PATH_SIZE 32
 
-/*
- * Before 1970 libarchive gives the parts of pax's one signed number, "-1.25" as -1 s and
- * 250,000,000 ns; the kernel counts nanoseconds upwards from the second below.
- */
-static struct timespec read_mtime(struct archive_entry *entry)
+static struct timespec read_mtime(const struct tar_said *said)
 {
-	int64_t sec = archive_entry_mtime(entry);
-	long nsec = archive_entry_mtime_nsec(entry);
-	if (nsec < 0 || nsec >= 1000000000)
-		nsec = 0;
-	if (sec < 0 && sec > INT64_MIN && nsec != 0) {
-		sec--;
-		nsec = 1000000000 - nsec;
-	}
-	if (sec < MTIME_MIN || sec > MTIME_MAX) {
-		sec = sec < MTIME_MIN ? MTIME_MIN : MTIME_MAX;
-		nsec = 0;
-	}
-	return (struct timespec){.tv_sec = sec, .tv_nsec = nsec};
+	if (said->mtime_sec < MTIME_MIN)
+		return (struct timespec){.tv_sec = MTIME_MIN};
+	if (said->mtime_sec > MTIME_MAX)
+		return (struct timespec){.tv_sec = MTIME_MAX};
+	return (struct timespec){.tv_sec = said->mtime_sec, .tv_nsec = said->mtime_nsec};
 }
 
 static int read_owner(struct archive_entry *entry, struct attributes *out, struct error *err)
@@ -59,70 +44,18 @@ static int read_owner(struct archive_entry *entry, struct attributes *out, struc
 	return 0;
 }
 
-static void add(struct attributes *out, const char *name, const void *value, size_t len)
-{
-	out->items[out->count++] = (struct attribute){.name = name, .value = value, .len = len};
-}
-
-static int read_acls(struct archive_entry *entry, struct attributes *out, struct error *err)
-{
-	int r = acl_to_xattr(entry, false, &out->access_acl, err);
-	if (r == 0)
-		r = acl_to_xattr(entry, true, &out->default_acl, err);
-	if (r == 0 && out->access_acl.len != 0)
-		add(out, ACCESS_ACL, out->access_acl.data, out->access_acl.len);
-	if (r == 0 && out->default_acl.len != 0)
-		add(out, DEFAULT_ACL, out->default_acl.data, out->default_acl.len);
-	return r;
-}
-
 static bool is_acl(const char *name)
 {
 	return strcmp(name, ACCESS_ACL) == 0 || strcmp(name, DEFAULT_ACL) == 0;
 }
 
-/* Whether Linux has such attributes: xattr(7), "Extended attribute namespaces". */
-static bool is_known(const char *name)
+int attributes_read(struct member *member, struct attributes *out, struct error *err)
 {
-	return strncmp(name, "user.", 5) == 0 || strncmp(name, "trusted.", 8) == 0 ||
-	       strncmp(name, "security.", 9) == 0 || is_acl(name);
-}
-
-static int read_items(struct archive_entry *entry, struct attributes *out, struct error *err)
-{
-	const char *name;
-	const void *value;
-	size_t len;
-	int r = read_acls(entry, out, err);
-	if (r < 0)
-		return r;
-	archive_entry_xattr_reset(entry);
-	while (archive_entry_xattr_next(entry, &name, &value, &len) == ARCHIVE_OK) {
-		if (name == NULL || !is_known(name))
-			continue;
-		if (out->count >= LISTED_ATTRIBUTES_MAX || len > UINT16_MAX)
-			return error_set(err, ERROR_INPUT, E2BIG,
-				"more or larger extended attributes than Linux has");
-		add(out, name, value, len);
-	}
-	return 0;
-}
-
-int attributes_read(struct archive_entry *entry, struct attributes *out, struct error *err)
-{
-	out->mode = acl_mode(entry, archive_entry_mode(entry)) & (S_IFMT | 07777);
-	out->mtime = read_mtime(entry);
-	out->count = 0;
-	out->access_acl = (struct buffer){0};
-	out->default_acl = (struct buffer){0};
-	int r = read_owner(entry, out, err);
-	return r < 0 ? r : read_items(entry, out, err);
-}
-
-void attributes_free(struct attributes *attributes)
-{
-	buffer_free(&attributes->access_acl);
-	buffer_free(&attributes->default_acl);
+	/* Of ACLs that are text libarchive makes a part of the mode. */
+	out->mode = (archive_entry_mode(member->entry) & S_IFMT) | member->said.mode;
+	out->mtime = read_mtime(&member->said);
+	int r = read_owner(member->entry, out, err);
+	return r < 0 ? r : pax_xattrs(&member->said.pax, out->items, &out->count, err);
 }
 
 /* Removes what the inode has: of a directory's past, or from the default ACL of the one above. */
@@ -151,7 +84,7 @@ static int strip(const char *path, struct error *err)
  * The kernel reads ACLs: it leaves out one that says no more than the mode. What is not kept as
  * it is would come back as something else.
  */
-static int check_kept(const char *path, const struct attribute *item, struct error *err)
+static int check_kept(const char *path, const struct pax_xattr *item, struct error *err)
 {
 	cleanup_free void *value = xmalloc(item->len);
 	ssize_t len = getxattr(path, item->name, value, item->len);
@@ -161,7 +94,7 @@ static int check_kept(const char *path, const struct attribute *item, struct err
 	return 0;
 }
 
-static int set_item(const char *path, const struct attribute *item, struct error *err)
+static int set_item(const char *path, const struct pax_xattr *item, struct error *err)
 {
 	if (setxattr(path, item->name, item->value, item->len, 0) == 0)
 		return is_acl(item->name) ? check_kept(path, item, err) : 0;

@@ -2,22 +2,14 @@
 #ifndef GUEST_INIT_UNPACK_ATTRIBUTES_H
 #define GUEST_INIT_UNPACK_ATTRIBUTES_H
 
-#include <archive_entry.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <time.h>
 
-#include "support/buffer.h"
+#include "layer/pax_xattr.h"
 #include "support/error.h"
-
-struct attribute {
-	const char *name;
-	const void *value;
-	size_t len;
-};
-
-#define ATTRIBUTES_MAX 258 /* the most that one inode gets, ACLs included */
+#include "unpack/member.h"
 
 struct attributes {
 	mode_t mode; /* type and permission bits */
@@ -25,19 +17,14 @@ struct attributes {
 	gid_t gid;
 	struct timespec mtime;
 	size_t count;
-	struct attribute items[ATTRIBUTES_MAX]; /* in order: of equal names the last counts */
-	struct buffer access_acl;               /* what an item's value points to */
-	struct buffer default_acl;
+	struct pax_xattr items[PAX_XATTRS_MAX]; /* in order: of equal names the last counts */
 };
 
 /*
- * Reads what an entry says. Names and values of items belong to the entry. Fails with ERROR_INPUT
- * where Linux has no such owner, or less room for attributes. The caller frees the result with
- * attributes_free.
+ * Reads what a member says. Names and values of items belong to the member, whose pax records are
+ * used up. Fails with ERROR_INPUT where Linux has no such owner, or less room for attributes.
  */
-int attributes_read(struct archive_entry *entry, struct attributes *out, struct error *err);
-void attributes_free(struct attributes *attributes);
-#define cleanup_attributes __attribute__((cleanup(attributes_free)))
+int attributes_read(struct member *member, struct attributes *out, struct error *err);
 
 /*
  * Gives an inode these attributes and no others. fd: may be an O_PATH one, which is how symlinks

@@ -26,20 +26,19 @@ struct content {
 	uint64_t size; /* of a regular file */
 };
 
-static int read_device(struct archive_entry *entry, struct content *out, struct error *err)
+static int read_device(const struct tar_said *said, struct content *out, struct error *err)
 {
-	uint32_t major = (uint32_t)archive_entry_rdevmajor(entry);
-	uint32_t minor = (uint32_t)archive_entry_rdevminor(entry);
-	if (major > MAJOR_MAX || minor > MINOR_MAX)
+	if (said->major > MAJOR_MAX || said->minor > MINOR_MAX)
 		return error_set(err, ERROR_INPUT, ERANGE,
-			"device number %" PRIu32 ":%" PRIu32 " is over Linux's %d:%d", major, minor,
-			MAJOR_MAX, MINOR_MAX);
-	out->device = makedev(major, minor);
+			"device number %" PRIu64 ":%" PRIu64 " is over Linux's %d:%d", said->major,
+			said->minor, MAJOR_MAX, MINOR_MAX);
+	out->device = makedev((unsigned)said->major, (unsigned)said->minor);
 	return 0;
 }
 
-static int read_content(struct archive_entry *entry, struct content *out, struct error *err)
+static int read_content(const struct member *member, struct content *out, struct error *err)
 {
+	struct archive_entry *entry = member->entry;
 	*out = (struct content){.type = archive_entry_mode(entry) & S_IFMT};
 	switch (out->type) {
 	case S_IFREG:
@@ -48,7 +47,7 @@ static int read_content(struct archive_entry *entry, struct content *out, struct
 		out->size = (uint64_t)archive_entry_size(entry);
 		return 0;
 	case S_IFLNK:
-		out->target = archive_entry_symlink(entry);
+		out->target = member_symlink(member);
 		if (out->target == NULL || *out->target == '\0' ||
 			strlen(out->target) > SYMLINK_TARGET_MAX)
 			return error_set(err, ERROR_INPUT, EINVAL,
@@ -57,7 +56,7 @@ static int read_content(struct archive_entry *entry, struct content *out, struct
 		return 0;
 	case S_IFCHR:
 	case S_IFBLK:
-		return read_device(entry, out, err);
+		return read_device(&member->said, out, err);
 	case S_IFDIR:
 	case S_IFIFO:
 		return 0;
@@ -140,10 +139,10 @@ static uint64_t count_data(struct archive_entry *entry, uint64_t size)
  * Holes stay holes. A sparse map may tell of more than there is, or of pieces that overlap: of
  * these libarchive gives the data, but not the place in the map.
  */
-static int write_data(struct archive *archive, struct archive_entry *entry, int fd, uint64_t size,
-	struct error *err)
+static int write_data(const struct member *member, int fd, uint64_t size, struct error *err)
 {
-	uint64_t expected = count_data(entry, size);
+	struct archive *archive = member->archive;
+	uint64_t expected = count_data(member->entry, size);
 	uint64_t written = 0;
 	const void *data;
 	size_t len;
@@ -174,19 +173,18 @@ static int write_data(struct archive *archive, struct archive_entry *entry, int 
 	return 0;
 }
 
-int inode_make(int dir, const char *name, struct archive *archive, struct archive_entry *entry,
-	struct error *err)
+int inode_make(int dir, const char *name, struct member *member, struct error *err)
 {
 	struct content content = {0};
-	cleanup_attributes struct attributes attributes = {0};
+	struct attributes attributes;
 	cleanup_close int fd = -1;
-	int r = attributes_read(entry, &attributes, err);
+	int r = attributes_read(member, &attributes, err);
 	if (r == 0)
-		r = read_content(entry, &content, err);
+		r = read_content(member, &content, err);
 	if (r == 0)
 		r = make(dir, name, &content, &fd, err);
 	if (r == 0 && content.type == S_IFREG)
-		r = write_data(archive, entry, fd, content.size, err);
+		r = write_data(member, fd, content.size, err);
 	if (r == 0)
 		r = attributes_set(&attributes, fd, err);
 	return r;

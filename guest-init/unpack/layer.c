@@ -14,66 +14,119 @@ static void archive_cleanup(struct archive **archive)
 {
 	archive_read_free(*archive);
 }
+#define cleanup_archive __attribute__((cleanup(archive_cleanup)))
 
-/* An archive of exactly this compression: what it holds is not guessed at. */
-static int open_archive(
-	struct archive *archive, int fd, enum layer_compression compression, struct error *err)
+/* A layer that is being read: what inflates it, and what the tar's bytes go by. */
+struct reader {
+	struct archive *blob;
+	struct tar_check *check;
+	int result; /* of the last read */
+	struct error *err;
+};
+
+static int fail(struct archive *archive, const char *what, struct error *err)
 {
-	int filters = compression == LAYER_PLAIN ? 1 : 2; /* libarchive counts the file itself */
-	int r = archive_read_support_format_tar(archive);
-	if (r == ARCHIVE_OK)
-		r = archive_read_support_format_empty(archive);
-	if (r == ARCHIVE_OK && compression == LAYER_GZIP)
-		r = archive_read_support_filter_gzip(archive);
-	if (r == ARCHIVE_OK && compression == LAYER_ZSTD)
-		r = archive_read_support_filter_zstd(archive);
-	if (r == ARCHIVE_OK)
-		r = archive_read_open_fd(archive, fd, READ_SIZE);
-	if (r != ARCHIVE_OK)
-		return error_set(
-			err, ERROR_INPUT, EINVAL, "not a tar: %s", archive_error_string(archive));
-	if (archive_filter_count(archive) != filters)
-		return error_set(err, ERROR_INPUT, EINVAL, "is not compressed as was said");
-	return 0;
+	return error_set(err, ERROR_INPUT, EINVAL, "%s: %s", what, archive_error_string(archive));
 }
 
-static int name_entry(struct archive_entry *entry, int code, struct error *err)
+/* Opens a blob of exactly this compression: what it holds is not guessed at. */
+static int open_blob(
+	struct archive *blob, int fd, enum layer_compression compression, struct error *err)
 {
-	const char *path = archive_entry_pathname(entry);
+	struct archive_entry *entry;
+	int filters = compression == LAYER_PLAIN ? 1 : 2; /* libarchive counts the file itself */
+	int r = archive_read_support_format_raw(blob);
+	if (r == ARCHIVE_OK)
+		r = archive_read_support_format_empty(blob);
+	if (r == ARCHIVE_OK && compression == LAYER_GZIP)
+		r = archive_read_support_filter_gzip(blob);
+	if (r == ARCHIVE_OK && compression == LAYER_ZSTD)
+		r = archive_read_support_filter_zstd(blob);
+	if (r == ARCHIVE_OK)
+		r = archive_read_open_fd(blob, fd, READ_SIZE);
+	if (r != ARCHIVE_OK)
+		return fail(blob, "cannot be inflated", err);
+	if (archive_filter_count(blob) != filters)
+		return error_set(err, ERROR_INPUT, EINVAL, "is not compressed as was said");
+	r = archive_read_next_header(blob, &entry);
+	return r == ARCHIVE_OK || r == ARCHIVE_EOF ? 0 : fail(blob, "cannot be inflated", err);
+}
+
+/* The next bytes of the tar, which stay the blob's. */
+static la_ssize_t on_read(struct archive *archive, void *data, const void **bytes)
+{
+	struct reader *r = data;
+	size_t len = 0;
+	la_int64_t offset;
+	int status = archive_read_data_block(r->blob, bytes, &len, &offset);
+	if (status == ARCHIVE_EOF)
+		return 0;
+	if (status != ARCHIVE_OK)
+		r->result = fail(r->blob, "cannot be inflated", r->err);
+	else
+		r->result = tar_check_add(r->check, *bytes, len, r->err);
+	if (r->result == 0)
+		return (la_ssize_t)len;
+	archive_set_error(archive, EIO, "%s", r->err->message);
+	return -1;
+}
+
+static int open_tar(struct reader *r, struct archive *tar)
+{
+	if (archive_read_support_format_tar(tar) == ARCHIVE_OK &&
+		archive_read_support_format_empty(tar) == ARCHIVE_OK &&
+		archive_read_open(tar, r, NULL, on_read, NULL) == ARCHIVE_OK)
+		return 0;
+	return r->result < 0 ? r->result : fail(tar, "not a tar", r->err);
+}
+
+static int name_member(const struct member *member, int code, struct error *err)
+{
+	const char *path = member_path(member);
 	return error_wrap(err, code, "%s", path != NULL ? path : "?");
 }
 
 /* Whether libarchive passed over a record of the entry, and warns of that. */
-static bool lacks_record(struct archive *archive, int status)
+static bool lacks_record(struct archive *tar, int status)
 {
-	const char *words = archive_error_string(archive);
+	const char *words = archive_error_string(tar);
 	return status == ARCHIVE_WARN && words != NULL && strstr(words, "> 1MB") != NULL;
 }
 
-/* What is done with each entry: unpacker_look or unpacker_apply. */
-typedef int apply_fn(struct unpacker *unpacker, struct archive *archive,
-	struct archive_entry *entry, struct error *err);
+/* What is done with each member: unpacker_look or unpacker_apply. */
+typedef int apply_fn(struct unpacker *unpacker, struct member *member, struct error *err);
 
-static int read_entries(
-	struct unpacker *unpacker, struct archive *archive, apply_fn *apply, struct error *err)
+static int read_members(
+	struct reader *reader, struct unpacker *unpacker, struct archive *tar, apply_fn *apply)
 {
-	struct archive_entry *entry;
+	struct error *err = reader->err;
 	for (;;) {
-		int status = archive_read_next_header(archive, &entry);
+		struct member member = {.archive = tar};
+		int status = archive_read_next_header(tar, &member.entry);
+		int64_t at = archive_read_header_position(tar);
+		if (reader->result < 0)
+			return reader->result;
 		if (status == ARCHIVE_EOF)
-			return 0;
+			return tar_check_end(reader->check, err);
 		if (status != ARCHIVE_OK && status != ARCHIVE_WARN)
-			return error_set(err, ERROR_INPUT, EINVAL, "at byte %" PRId64 ": %s",
-				(int64_t)archive_read_header_position(archive),
-				archive_error_string(archive));
-		if (lacks_record(archive, status))
+			return error_set(err, ERROR_INPUT, EINVAL, "at byte %" PRId64 ": %s", at,
+				archive_error_string(tar));
+		if (lacks_record(tar, status))
 			return error_set(err, ERROR_INPUT, E2BIG,
 				"at byte %" PRId64 ": a pax record of over 1 MB, which is not "
 				"read",
-				(int64_t)archive_read_header_position(archive));
-		int r = apply(unpacker, archive, entry, err);
+				at);
+		int r = tar_check_entry(reader->check, (uint64_t)at, &member.said, err);
 		if (r < 0)
-			return name_entry(entry, r, err);
+			return r;
+		r = apply(unpacker, &member, err);
+		if (reader->result < 0)
+			r = reader->result;
+		else if (r < 0)
+			r = name_member(&member, r, err);
+		tar_said_free(&member.said);
+		if (r < 0)
+			return r;
 	}
 }
 
@@ -81,13 +134,18 @@ static int read_entries(
 static int read_layer(struct unpacker *unpacker, int fd, enum layer_compression compression,
 	apply_fn *apply, struct error *err)
 {
-	__attribute__((cleanup(archive_cleanup))) struct archive *archive = archive_read_new();
-	if (archive == NULL)
+	cleanup_archive struct archive *blob = archive_read_new();
+	cleanup_archive struct archive *tar = archive_read_new();
+	cleanup_tar_check struct tar_check *check = tar_check_new();
+	struct reader reader = {.blob = blob, .check = check, .err = err};
+	if (blob == NULL || tar == NULL)
 		return error_set(err, ERROR_GUEST, ENOMEM, "libarchive has no memory");
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		return error_set_errno(err, ERROR_GUEST, "its start cannot be found");
-	int r = open_archive(archive, fd, compression, err);
-	return r < 0 ? r : read_entries(unpacker, archive, apply, err);
+	int r = open_blob(blob, fd, compression, err);
+	if (r == 0)
+		r = open_tar(&reader, tar);
+	return r < 0 ? r : read_members(&reader, unpacker, tar, apply);
 }
 
 int layer_unpack(

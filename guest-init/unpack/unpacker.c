@@ -83,10 +83,10 @@ int unpacker_end_layer(struct unpacker *unpacker, struct error *err)
 	return r < 0 ? r : directory_leave(&unpacker->current, err);
 }
 
-/* Parses an entry's name; what a whiteout takes away must have one. */
-static int parse(struct archive_entry *entry, struct member_name *name, struct error *err)
+/* Parses a member's name; what a whiteout takes away must have one. */
+static int parse(const struct member *member, struct member_name *name, struct error *err)
 {
-	const char *path = archive_entry_pathname(entry);
+	const char *path = member_path(member);
 	if (path == NULL)
 		return error_set(err, ERROR_INPUT, EINVAL, "an entry without a name");
 	int r = member_name_parse(path, name, err);
@@ -110,20 +110,17 @@ static int bar_symlink(struct unpacker *u, const char *dir, const char *name, st
 	return 0;
 }
 
-int unpacker_look(struct unpacker *unpacker, struct archive *archive, struct archive_entry *entry,
-	struct error *err)
+int unpacker_look(struct unpacker *unpacker, struct member *member, struct error *err)
 {
 	cleanup_member_name struct member_name name = MEMBER_NAME_NONE;
-	(void)archive;
-	int r = parse(entry, &name, err);
+	int r = parse(member, &name, err);
 	if (r < 0)
 		return r;
 	if (name.kind == NAME_WHITEOUT || name.kind == NAME_OPAQUE)
 		buffer_printf(&unpacker->whiteouts, "%s/%s%c", name.dir, name.last, 0);
 	if (name.kind == NAME_WHITEOUT)
 		return bar_symlink(unpacker, name.dir, name.last + strlen(WHITEOUT_PREFIX), err);
-	bool is_directory =
-		archive_entry_hardlink(entry) == NULL && archive_entry_filetype(entry) == AE_IFDIR;
+	bool is_directory = member_is_directory(member);
 	if (name.kind == NAME_ENTRY && is_directory && *name.last != '\0')
 		return bar_symlink(unpacker, name.dir, name.last, err);
 	return 0;
@@ -236,47 +233,46 @@ static int apply_link(struct unpacker *u, const char *name, const char *path, st
 }
 
 /* A file that other entries are linked to. Links and directories among them say nothing. */
-static int apply_linked(struct unpacker *u, const struct member_name *name, struct archive *archive,
-	struct archive_entry *entry, struct error *err)
+static int apply_linked(struct unpacker *u, const struct member_name *name, struct member *member,
+	struct error *err)
 {
 	cleanup_directory struct directory dir = DIRECTORY_NONE;
-	if (archive_entry_hardlink(entry) != NULL || archive_entry_filetype(entry) == AE_IFDIR)
+	if (member_hardlink(member) != NULL || member_is_directory(member))
 		return 0;
 	int r = open_linked(u, err);
 	if (r == 0)
 		r = directory_open(&u->linked, name->dir, PLACE_MAKE, &dir, err);
-	return r < 0 ? r : inode_make(dir.fd, name->last, archive, entry, err);
+	return r < 0 ? r : inode_make(dir.fd, name->last, member, err);
 }
 
-static int apply_root(struct unpacker *u, struct archive_entry *entry, struct error *err)
+static int apply_root(struct unpacker *u, struct member *member, struct error *err)
 {
-	cleanup_attributes struct attributes attributes = {0};
+	struct attributes attributes;
 	int r = directory_leave(&u->current, err);
 	if (r == 0)
-		r = attributes_read(entry, &attributes, err);
+		r = attributes_read(member, &attributes, err);
 	if (r < 0)
 		return r;
-	if (archive_entry_hardlink(entry) != NULL || !S_ISDIR(attributes.mode))
+	if (member_hardlink(member) != NULL || !S_ISDIR(attributes.mode))
 		return error_set(err, ERROR_INPUT, EINVAL, "the root is to be no directory");
 	return attributes_set(&attributes, u->root.fd, err);
 }
 
-int unpacker_apply(struct unpacker *unpacker, struct archive *archive, struct archive_entry *entry,
-	struct error *err)
+int unpacker_apply(struct unpacker *unpacker, struct member *member, struct error *err)
 {
-	const char *target = archive_entry_hardlink(entry);
+	const char *target = member_hardlink(member);
 	cleanup_member_name struct member_name name = MEMBER_NAME_NONE;
-	int r = parse(entry, &name, err);
+	int r = parse(member, &name, err);
 	if (r == 0 && name.kind == NAME_LINKED)
-		return apply_linked(unpacker, &name, archive, entry, err);
+		return apply_linked(unpacker, &name, member, err);
 	if (r < 0 || name.kind != NAME_ENTRY)
 		return r;
 	if (*name.last == '\0')
-		return apply_root(unpacker, entry, err);
+		return apply_root(unpacker, member, err);
 	r = go_to(unpacker, name.dir, PLACE_MAKE, err);
 	if (r < 0)
 		return r;
 	if (target != NULL)
 		return apply_link(unpacker, name.last, target, err);
-	return inode_make(unpacker->current.fd, name.last, archive, entry, err);
+	return inode_make(unpacker->current.fd, name.last, member, err);
 }

@@ -2,12 +2,11 @@
 #ifndef GUEST_INIT_UNPACK_UNPACKER_H
 #define GUEST_INIT_UNPACK_UNPACKER_H
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <stdbool.h>
 
 #include "support/buffer.h"
 #include "support/error.h"
+#include "unpack/member.h"
 #include "unpack/place.h"
 
 struct unpacker {
@@ -24,17 +23,15 @@ struct unpacker {
 int unpacker_open(const char *path, struct unpacker *unpacker, struct error *err);
 
 /*
- * A layer over others is read twice. The first time each entry is looked at for what it hides of
+ * A layer over others is read twice. The first time each member is looked at for what it hides of
  * the lower layers, and then unpacker_hide takes all of that away. Whiteouts do not follow a
  * symlink that this layer takes away or replaces by a directory: what it leads to is to stay.
  */
-int unpacker_look(struct unpacker *unpacker, struct archive *archive, struct archive_entry *entry,
-	struct error *err);
+int unpacker_look(struct unpacker *unpacker, struct member *member, struct error *err);
 int unpacker_hide(struct unpacker *unpacker, struct error *err);
 
-/* Unpacks one entry, with its data where it has any. Fails with words that do not name it. */
-int unpacker_apply(struct unpacker *unpacker, struct archive *archive, struct archive_entry *entry,
-	struct error *err);
+/* Unpacks one member, with its data where it has any. Fails with words that do not name it. */
+int unpacker_apply(struct unpacker *unpacker, struct member *member, struct error *err);
 
 /* Ends a layer: all mtimes are as they should be, the next layer may come. */
 int unpacker_end_layer(struct unpacker *unpacker, struct error *err);

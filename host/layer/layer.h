@@ -22,10 +22,12 @@
  * Parents that are symlinks are followed within the root, as in a chroot; the last part of a name
  * never is. Names are cleaned by member_path_clean; an entry below something that is no directory
  * is an ERROR_INPUT, and so is a hard link to something that is not there. Of an entry that comes
- * twice the last stays. Extended attributes that are in no namespace of Linux are left out. What
- * aufs wrote for itself (".wh..wh.*") is left out too; hard links to files of ".wh..wh.plnk" are
- * names of these files. What tree_check refuses is an ERROR_LIMIT.
- * tar: size bytes at offset 0; belongs to the tree afterwards, in failure too. name: for messages.
+ * twice the last stays. Extended attributes are SCHILY.xattr.* records, as container runtimes have
+ * it (pax_xattr.h); those in no namespace of Linux are left out. What aufs wrote for itself
+ * (".wh..wh.*") is left out too; hard links to files of ".wh..wh.plnk" are names of these files.
+ * What readers of tars do not take alike (tar_check.h) is an ERROR_INPUT, what tree_check refuses
+ * an ERROR_LIMIT. tar: size bytes at offset 0; belongs to the tree afterwards, in failure too.
+ * name: for messages.
  */
 int layer_apply(
 	struct tree *tree, struct source *tar, uint64_t size, const char *name, struct error *err);

@@ -5,15 +5,19 @@
 #include <locale.h>
 #include <string.h>
 
-#include "layer/acl.h"
 #include "layer/layer.h"
 #include "layer/merge.h"
+#include "layer/pax_xattr.h"
+#include "layer/tar_check.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
 #include "support/ustar.h"
 
 #define READ_CHUNK (64u * 1024)
-#define XATTRS_MAX 256
+
+/* Linux's device numbers: linux/kdev_t.h. */
+#define MAJOR_MAX 0xfff
+#define MINOR_MAX 0xfffff
 
 /* A layer that is being read. */
 struct reader {
@@ -23,6 +27,7 @@ struct reader {
 	uint64_t size;      /* UINT64_MAX: a feed's, nobody knows it before its end */
 	uint64_t position;  /* of the next byte for libarchive */
 	uint64_t data_end;  /* of the last entry's data where it is a file; 0: it is none */
+	struct tar_check *check;
 	uint8_t *chunk;
 	int result; /* of the last read */
 	struct error *err;
@@ -50,6 +55,8 @@ static la_ssize_t on_read(struct archive *archive, void *data, const void **buff
 	size_t n = 0;
 	r->result = r->feed != NULL ? r->feed->next(r->feed, &bytes, &n, r->err)
 				    : read_source(r, &bytes, &n);
+	if (r->result == 0)
+		r->result = tar_check_add(r->check, bytes, n, r->err);
 	if (r->result < 0) {
 		archive_set_error(archive, EIO, "%s", r->err->message);
 		return -1;
@@ -67,55 +74,28 @@ static la_int64_t on_skip(struct archive *archive, void *data, la_int64_t reques
 		return 0;
 	uint64_t rest = r->size - r->position;
 	uint64_t n = request <= 0 ? 0 : (uint64_t)request < rest ? (uint64_t)request : rest;
+	/* Headers are for the check to see, whatever libarchive takes them for. */
+	uint64_t skippable = tar_check_skippable(r->check);
+	if (n > skippable)
+		n = skippable;
+	tar_check_skip(r->check, n);
 	r->position += n;
 	return (la_int64_t)n;
 }
 
-/* Whether Linux has such attributes: xattr(7), "Extended attribute namespaces". */
-static bool is_linux_xattr(const char *name)
-{
-	static const char *const prefixes[] = {"user.", "trusted.", "security."};
-	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
-		if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
-			return true;
-	}
-	return strcmp(name, "system.posix_acl_access") == 0 ||
-	       strcmp(name, "system.posix_acl_default") == 0;
-}
-
 static int read_xattrs(
-	struct reader *r, struct archive_entry *entry, struct inode *inode, const char *path)
+	struct reader *r, struct tar_said *said, struct inode *inode, const char *path)
 {
-	struct xattr items[XATTRS_MAX + 2];
-	size_t count = 0;
-	const char *name;
-	const void *value;
-	size_t len;
-	cleanup_buffer struct buffer access_acl = {0};
-	cleanup_buffer struct buffer default_acl = {0};
-
-	int code = acl_to_xattr(entry, false, &access_acl, r->err);
-	if (code == 0)
-		code = acl_to_xattr(entry, true, &default_acl, r->err);
+	struct pax_xattr found[PAX_XATTRS_MAX];
+	struct xattr items[PAX_XATTRS_MAX];
+	size_t count;
+	int code = pax_xattrs(&said->pax, found, &count, r->err);
 	if (code < 0)
 		return error_wrap(r->err, code, "%s", path);
-	if (access_acl.len != 0)
-		items[count++] = (struct xattr){.name = "system.posix_acl_access",
-			.value = access_acl.data,
-			.len = (uint32_t)access_acl.len};
-	if (default_acl.len != 0)
-		items[count++] = (struct xattr){.name = "system.posix_acl_default",
-			.value = default_acl.data,
-			.len = (uint32_t)default_acl.len};
-	archive_entry_xattr_reset(entry);
-	while (archive_entry_xattr_next(entry, &name, &value, &len) == ARCHIVE_OK) {
-		if (name == NULL || !is_linux_xattr(name))
-			continue;
-		if (count >= XATTRS_MAX || len > UINT16_MAX)
-			return error_set(r->err, ERROR_INPUT, E2BIG,
-				"%s: more or larger extended attributes than Linux has", path);
-		items[count++] = (struct xattr){.name = name, .value = value, .len = (uint32_t)len};
-	}
+	for (size_t i = 0; i < count; i++)
+		items[i] = (struct xattr){.name = found[i].name,
+			.value = found[i].value,
+			.len = (uint32_t)found[i].len};
 	inode->xattrs = tree_xattrs(r->tree, items, count);
 	return 0;
 }
@@ -174,35 +154,39 @@ static int read_owner(
 	return 0;
 }
 
-/*
- * Before 1970 libarchive gives the parts of pax's one signed number, "-1.25" as -1 s and
- * 250,000,000 ns; the kernel counts nanoseconds upwards from the second below.
- */
-static void read_mtime(struct archive_entry *entry, struct inode *inode)
+static int read_device(
+	struct reader *r, const struct tar_said *said, struct inode *inode, const char *path)
 {
-	long nsec = archive_entry_mtime_nsec(entry);
-	inode->mtime_sec = archive_entry_mtime(entry);
-	/* As text, such as a layer of ours has it, libarchive takes no lower one. */
-	if (inode->mtime_sec < -INT64_MAX)
-		inode->mtime_sec = -INT64_MAX;
-	inode->mtime_nsec = nsec >= 0 && nsec < 1000000000 ? (uint32_t)nsec : 0;
-	if (inode->mtime_sec < 0 && inode->mtime_nsec != 0) {
-		inode->mtime_sec--;
-		inode->mtime_nsec = 1000000000 - inode->mtime_nsec;
-	}
+	if (said->major > MAJOR_MAX || said->minor > MINOR_MAX)
+		return error_set(r->err, ERROR_INPUT, ERANGE,
+			"%s: device number %" PRIu64 ":%" PRIu64 " is over Linux's %d:%d", path,
+			said->major, said->minor, MAJOR_MAX, MINOR_MAX);
+	inode->device.major = (uint32_t)said->major;
+	inode->device.minor = (uint32_t)said->minor;
+	return 0;
 }
 
-static int read_inode(struct reader *r, struct archive_entry *entry, uint64_t data_start,
-	const char *path, struct inode **out)
+static void read_mtime(const struct tar_said *said, struct inode *inode)
 {
-	uint32_t mode = acl_mode(entry, archive_entry_mode(entry)) & (S_IFMT | 07777);
+	inode->mtime_sec = said->mtime_sec;
+	inode->mtime_nsec = said->mtime_nsec;
+	/* A pax record, such as a layer of ours has, takes no lower one. */
+	if (inode->mtime_sec == INT64_MIN && inode->mtime_nsec == 0)
+		inode->mtime_sec = -INT64_MAX;
+}
+
+static int read_inode(struct reader *r, struct archive_entry *entry, struct tar_said *said,
+	uint64_t data_start, const char *path, struct inode **out)
+{
+	/* Of ACLs that are text libarchive makes a part of the mode. */
+	uint32_t mode = (archive_entry_mode(entry) & S_IFMT) | said->mode;
 	struct inode *inode = tree_inode_new(r->tree, mode);
 	*out = inode;
 	int code = read_owner(r, entry, inode, path);
 	if (code < 0)
 		return code;
-	read_mtime(entry, inode);
-	code = read_xattrs(r, entry, inode, path);
+	read_mtime(said, inode);
+	code = read_xattrs(r, said, inode, path);
 	if (code < 0)
 		return code;
 	const char *target;
@@ -214,7 +198,7 @@ static int read_inode(struct reader *r, struct archive_entry *entry, uint64_t da
 		code = read_segments(r, entry, inode, data_start, path);
 		break;
 	case S_IFLNK:
-		target = archive_entry_symlink(entry);
+		target = said->target != NULL ? said->target : archive_entry_symlink(entry);
 		if (target == NULL || target[0] == '\0' || strlen(target) > 4095)
 			return error_set(r->err, ERROR_INPUT, EINVAL,
 				"%s: a symlink to no name, or to one over 4095 bytes", path);
@@ -225,12 +209,7 @@ static int read_inode(struct reader *r, struct archive_entry *entry, uint64_t da
 		break;
 	case S_IFCHR:
 	case S_IFBLK:
-		inode->device.major = (uint32_t)archive_entry_rdevmajor(entry);
-		inode->device.minor = (uint32_t)archive_entry_rdevminor(entry);
-		if (inode->device.major > 0xfff || inode->device.minor > 0xfffff)
-			return error_set(r->err, ERROR_INPUT, ERANGE,
-				"%s: device number %u:%u is over Linux's 4095:1048575", path,
-				inode->device.major, inode->device.minor);
+		code = read_device(r, said, inode, path);
 		break;
 	case S_IFDIR:
 	case S_IFIFO:
@@ -253,10 +232,14 @@ static int read_link(struct reader *r, const struct member_path *path, const cha
 	return merge_link(&r->merge, path, &to, r->err);
 }
 
-static int apply_entry(struct reader *r, struct archive_entry *entry, uint64_t data_start)
+static int apply_entry(
+	struct reader *r, struct archive_entry *entry, struct tar_said *said, uint64_t data_start)
 {
-	const char *name = archive_entry_pathname(entry);
+	/* Names in pax headers as they are: libarchive composes their characters. */
+	const char *name = said->path != NULL ? said->path : archive_entry_pathname(entry);
 	const char *target = archive_entry_hardlink(entry);
+	if (target != NULL && said->target != NULL)
+		target = said->target;
 	struct member_path path;
 	struct inode *inode = NULL;
 	if (name == NULL)
@@ -271,7 +254,7 @@ static int apply_entry(struct reader *r, struct archive_entry *entry, uint64_t d
 		return 0;
 	if (target != NULL)
 		return read_link(r, &path, target);
-	code = read_inode(r, entry, data_start, name, &inode);
+	code = read_inode(r, entry, said, data_start, name, &inode);
 	if (code == 0 && kind == MEMBER_ENTRY)
 		code = merge_inode(&r->merge, &path, inode, r->err);
 	else if (code == 0 && !inode_is_dir(inode))
@@ -311,6 +294,7 @@ static int read_entries(struct reader *r, struct archive *archive)
 {
 	struct archive_entry *entry;
 	for (;;) {
+		cleanup_tar_said struct tar_said said = {0};
 		int code = interrupt_check(r->err);
 		if (code < 0)
 			return code;
@@ -327,11 +311,15 @@ static int read_entries(struct reader *r, struct archive *archive)
 		code = check_records(archive, status, at, r->err);
 		if (code == 0)
 			code = check_data_end(r, (uint64_t)at);
+		if (code == 0)
+			code = status == ARCHIVE_EOF
+				       ? tar_check_end(r->check, r->err)
+				       : tar_check_entry(r->check, (uint64_t)at, &said, r->err);
 		if (code < 0 || status == ARCHIVE_EOF)
 			return code;
 		r->data_end = 0;
 		/* All of the header has been taken: what comes next is the data. */
-		code = apply_entry(r, entry, (uint64_t)archive_filter_bytes(archive, 0));
+		code = apply_entry(r, entry, &said, (uint64_t)archive_filter_bytes(archive, 0));
 		if (code == 0)
 			code = merge_check(&r->merge, r->err);
 		if (code < 0)
@@ -379,9 +367,11 @@ static int apply_reader(struct reader *r, const char *name)
 	/* In another locale libarchive does not give names of pax headers as they are. */
 	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
 	locale_t saved = uselocale(utf8);
+	r->check = tar_check_new();
 	merge_begin(&r->merge, r->tree);
 	int code = apply(r);
 	merge_free(&r->merge);
+	tar_check_free(r->check);
 	uselocale(saved);
 	if (utf8 != (locale_t)0)
 		freelocale(utf8);

@@ -1,7 +1,8 @@
 /*
  * What the guest does with layers, on the host: those of the input (stack.h) are unpacked by
  * guest-init/unpack into a scratch folder, and applied by layer_apply, with which it shares no
- * code. Both take the layers, and give the same tree, or both refuse them.
+ * code but the check of tar headers. Both take the layers, and give the same tree, or both refuse
+ * them.
  *
  * In place of owners, attributes and devices, which take a privilege and are the guest kernel's to
  * judge, the folder gets the modes and times only, and FIFOs. The process can write nowhere else

@@ -1,7 +1,8 @@
 /*
- * Two ways to merge an image's layers, which share no code for it: layer_apply, and the guest
- * that unpacks them. Of each fixture, of a stack of everything and of random stacks both give the
- * same tar, byte for byte. LAYERVM_FIXTURES: the fixtures; LAYERVM_TEST_SEED: for random stacks.
+ * Two ways to merge an image's layers, which share no code for what layers mean: layer_apply, and
+ * the guest that unpacks them. Of each fixture, of a stack of everything and of random stacks both
+ * give the same tar, byte for byte. LAYERVM_FIXTURES: the fixtures; LAYERVM_TEST_SEED: for random
+ * stacks.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -292,7 +293,7 @@ static void test_truncated_blob(void **state)
 	stack_finish(&stack);
 	stack.layers[1].blob_size -= 20; /* of gzip */
 	assert_true(unpack(&stack.image, 64, guest, &err) < 0);
-	assert_string_equal(err.message, "layer 2 of 3: not a tar: truncated gzip input");
+	assert_string_equal(err.message, "layer 2 of 3: cannot be inflated: truncated gzip input");
 	assert_int_equal(err.kind, ERROR_INPUT);
 }
 
