@@ -16,7 +16,7 @@
 #define RECORD_NAME "a disk's record in the cache"
 
 /* Raised with every change of the record, and of how the layers of an image become a tree. */
-#define BASE_FORMAT 1u
+#define BASE_FORMAT 2u
 
 #define MAGIC "lvm-base"
 

@@ -33,6 +33,7 @@ static int write_tar(
 {
 	const struct layer_options layer_options = {
 		.prefix = "./",
+		.acl_text = true,
 		.keep_mtime = !options->mtime.same,
 		.same_mtime = options->mtime.same,
 		.mtime_max = options->mtime.seconds,

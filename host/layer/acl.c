@@ -1,103 +1,68 @@
 #include "layer/acl.h"
 
-#include <archive.h>
 #include <endian.h>
-#include <errno.h>
+#include <inttypes.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
-#include <stdlib.h>
+#include <string.h>
 
-#include "support/memory.h"
+const char *acl_keyword(const char *xattr_name)
+{
+	if (strcmp(xattr_name, "system.posix_acl_access") == 0)
+		return "SCHILY.acl.access";
+	if (strcmp(xattr_name, "system.posix_acl_default") == 0)
+		return "SCHILY.acl.default";
+	return NULL;
+}
 
-struct acl_entry {
-	uint16_t tag;
-	uint16_t perm;
-	uint32_t id;
-};
-
-static uint16_t linux_tag(int tag)
+static const char *tag_word(uint16_t tag)
 {
 	switch (tag) {
-	case ARCHIVE_ENTRY_ACL_USER_OBJ:
-		return ACL_USER_OBJ;
-	case ARCHIVE_ENTRY_ACL_USER:
-		return ACL_USER;
-	case ARCHIVE_ENTRY_ACL_GROUP_OBJ:
-		return ACL_GROUP_OBJ;
-	case ARCHIVE_ENTRY_ACL_GROUP:
-		return ACL_GROUP;
-	case ARCHIVE_ENTRY_ACL_MASK:
-		return ACL_MASK;
-	case ARCHIVE_ENTRY_ACL_OTHER:
-		return ACL_OTHER;
+	case ACL_USER_OBJ:
+	case ACL_USER:
+		return "user";
+	case ACL_GROUP_OBJ:
+	case ACL_GROUP:
+		return "group";
+	case ACL_MASK:
+		return "mask";
+	case ACL_OTHER:
+		return "other";
 	default:
-		return 0;
+		return NULL;
 	}
 }
 
-static int compare_entries(const void *a, const void *b)
+static bool add_entry(struct buffer *out, const struct posix_acl_xattr_entry *entry)
 {
-	const struct acl_entry *x = a;
-	const struct acl_entry *y = b;
-	if (x->tag != y->tag)
-		return x->tag < y->tag ? -1 : 1;
-	return x->id < y->id ? -1 : x->id > y->id;
+	uint16_t tag = le16toh(entry->e_tag);
+	uint16_t perm = le16toh(entry->e_perm);
+	const char *word = tag_word(tag);
+	if (word == NULL || perm > 7)
+		return false;
+	buffer_printf(out, "%s:", word);
+	if (tag == ACL_USER || tag == ACL_GROUP)
+		buffer_printf(out, "%" PRIu32, le32toh(entry->e_id));
+	buffer_printf(out, ":%c%c%c,", perm & ACL_READ ? 'r' : '-', perm & ACL_WRITE ? 'w' : '-',
+		perm & ACL_EXECUTE ? 'x' : '-');
+	return true;
 }
 
-uint32_t acl_mode(struct archive_entry *entry, uint32_t mode)
+bool acl_add_text(struct buffer *out, const void *value, size_t len)
 {
-	int type, permset, tag, id;
-	const char *name;
-	archive_entry_acl_reset(entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS);
-	while (archive_entry_acl_next(entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, &type, &permset, &tag,
-		       &id, &name) == ARCHIVE_OK) {
-		if (tag == ARCHIVE_ENTRY_ACL_MASK)
-			mode = (mode & ~070u) | (uint32_t)(permset & 7) << 3;
+	struct posix_acl_xattr_header header;
+	struct posix_acl_xattr_entry entry;
+	const uint8_t *at = value;
+	size_t start = out->len;
+	if (len < sizeof(header) + sizeof(entry) || (len - sizeof(header)) % sizeof(entry) != 0)
+		return false;
+	memcpy(&header, at, sizeof(header));
+	bool ok = le32toh(header.a_version) == POSIX_ACL_XATTR_VERSION;
+	for (size_t i = sizeof(header); ok && i < len; i += sizeof(entry)) {
+		memcpy(&entry, at + i, sizeof(entry));
+		ok = add_entry(out, &entry);
 	}
-	return mode;
-}
-
-int acl_to_xattr(
-	struct archive_entry *entry, bool is_default, struct buffer *out, struct error *err)
-{
-	int wanted = is_default ? ARCHIVE_ENTRY_ACL_TYPE_DEFAULT : ARCHIVE_ENTRY_ACL_TYPE_ACCESS;
-	int type, permset, tag, id;
-	const char *name;
-	size_t count = 0;
-	size_t capacity = 0;
-	cleanup_free struct acl_entry *entries = NULL;
-
-	/* An access ACL of three entries is the mode once more. */
-	if (archive_entry_acl_reset(entry, wanted) <= (is_default ? 0 : 3))
-		return 0;
-	while (archive_entry_acl_next(entry, wanted, &type, &permset, &tag, &id, &name) == 0) {
-		if (type != wanted || linux_tag(tag) == 0)
-			continue;
-		bool named = tag == ARCHIVE_ENTRY_ACL_USER || tag == ARCHIVE_ENTRY_ACL_GROUP;
-		if (named && id < 0)
-			return error_set(err, ERROR_INPUT, EINVAL,
-				"its ACL has %s \"%s\", of which the archive does not say the "
-				"number; "
-				"make it with numeric owners",
-				tag == ARCHIVE_ENTRY_ACL_USER ? "user" : "group",
-				name != NULL ? name : "");
-		entries = array_grow(entries, count, &capacity, sizeof(*entries));
-		entries[count++] = (struct acl_entry){.tag = linux_tag(tag),
-			.perm = (uint16_t)(permset & 7),
-			.id = named ? (uint32_t)id : UINT32_MAX};
-	}
-	if (count == 0)
-		return 0;
-	qsort(entries, count, sizeof(*entries), compare_entries);
-	uint32_t version = htole32(POSIX_ACL_XATTR_VERSION);
-	buffer_add(out, &version, sizeof(version));
-	for (size_t i = 0; i < count; i++) {
-		uint16_t half = htole16(entries[i].tag);
-		buffer_add(out, &half, sizeof(half));
-		half = htole16(entries[i].perm);
-		buffer_add(out, &half, sizeof(half));
-		uint32_t word = htole32(entries[i].id);
-		buffer_add(out, &word, sizeof(word));
-	}
-	return 0;
+	/* Without the last comma. */
+	out->len = ok ? out->len - 1 : start;
+	return ok;
 }

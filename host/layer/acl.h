@@ -1,28 +1,23 @@
 /*
- * POSIX ACLs of tar headers (SCHILY.acl.*), which are text there, as the extended attributes that
- * Linux has for them: struct posix_acl_xattr_header and its entries, <linux/posix_acl_xattr.h>.
+ * POSIX ACLs as tar headers have them (SCHILY.acl.*), which are text there. A tree has them as the
+ * extended attributes of Linux: struct posix_acl_xattr_header and its entries,
+ * <linux/posix_acl_xattr.h>.
  */
 #ifndef LAYERVM_LAYER_ACL_H
 #define LAYERVM_LAYER_ACL_H
 
-#include <archive_entry.h>
 #include <stdbool.h>
-#include <stdint.h>
+#include <stddef.h>
 
 #include "support/buffer.h"
-#include "support/error.h"
+
+/* The keyword for an attribute's ACL, "SCHILY.acl.access"; NULL: the attribute is no ACL. */
+const char *acl_keyword(const char *xattr_name);
 
 /*
- * The permission bits of an entry with its access ACL: where the ACL has a mask, that is what
- * stat(2) shows as the group's (acl(5), "CORRESPONDENCE"); libarchive gives the owning group's.
+ * Adds an attribute's ACL as text, "user::rw-,user:7:r--,...": owners are numbers. Returns false,
+ * and adds nothing, where the bytes are no ACL.
  */
-uint32_t acl_mode(struct archive_entry *entry, uint32_t mode);
-
-/*
- * The attribute's bytes for an entry's access or default ACL; none where it has no such ACL.
- * A user or group without a number is an ERROR_INPUT: names are the image's own affair.
- */
-int acl_to_xattr(
-	struct archive_entry *entry, bool is_default, struct buffer *out, struct error *err);
+bool acl_add_text(struct buffer *out, const void *value, size_t len);
 
 #endif

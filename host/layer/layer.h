@@ -42,11 +42,18 @@ int layer_apply_feed(struct tree *tree, struct feed *feed, struct source *tar, c
 /* The largest layer that is written, in bytes: a sparse file of no blocks can have any length. */
 #define LAYER_SIZE_MAX (UINT64_C(64) << 30)
 
+/*
+ * The most that the names and values of one file's attributes take together, in bytes: readers take
+ * no larger pax header than of 1 MiB, which has ACLs twice.
+ */
+#define LAYER_ATTRIBUTES_MAX ((size_t)512 << 10)
+
 struct layer_options {
 	int64_t mtime_max;  /* later mtimes of changed entries are set to this: SOURCE_DATE_EPOCH */
 	bool keep_mtime;    /* leave mtimes as they are */
 	bool same_mtime;    /* every entry has mtime_max; keep_mtime is not set then */
 	const char *prefix; /* before names and hard links' targets, such as "./"; NULL: none */
+	bool acl_text;      /* ACLs as text too, for tar --acls; container runtimes take none */
 	/*
 	 * What is still to be done before the end of the tar is written: of a tar for which it
 	 * failed the end is missing. NULL: nothing.
@@ -70,7 +77,8 @@ struct layer_info {
  * what is in them, whiteouts before their siblings, then by name; hard links to the first name;
  * xattrs as SCHILY.xattr records; holes as zeros. What cannot be represented is an ERROR_LIMIT
  * that names the file: a name that begins with ".wh.", new or gone, a path that no system call
- * takes, an attribute with '=' in its name, what makes the layer larger than LAYER_SIZE_MAX. A file
+ * takes, an attribute with '=' in its name, attributes
+ * of more than LAYER_ATTRIBUTES_MAX, what makes the layer larger than LAYER_SIZE_MAX. A file
  * that cannot be read is named too.
  */
 int layer_write(struct tree *tree, int fd, const struct layer_options *options,

@@ -128,6 +128,7 @@ static int check_entry(const struct dentry *d, const char *path, struct error *e
 			"a path of %zu bytes, /%.64s..., is longer than a reader of the layer can "
 			"open (%d); remove it",
 			strlen(path), path, PATH_MAX - 1);
+	size_t attributes = 0;
 	/* A pax record's key ends with its first '='. */
 	for (uint32_t i = 0; inode->xattrs != NULL && i < inode->xattrs->count; i++) {
 		if (strchr(inode->xattrs->items[i].name, '=') != NULL)
@@ -135,7 +136,13 @@ static int check_entry(const struct dentry *d, const char *path, struct error *e
 				"/%s: attribute %s: a layer has no attributes with '=' in their "
 				"names; remove it",
 				path, inode->xattrs->items[i].name);
+		attributes += inode->xattrs->items[i].len + strlen(inode->xattrs->items[i].name);
 	}
+	if (attributes > LAYER_ATTRIBUTES_MAX)
+		return error_set(err, ERROR_LIMIT, E2BIG,
+			"/%s: its attributes take %zu bytes, of which readers of a layer take "
+			"%zu; remove some",
+			path, attributes, LAYER_ATTRIBUTES_MAX);
 	return 0;
 }
 
@@ -179,6 +186,7 @@ static int write_entry(struct writer *w, const struct dentry *d, struct error *e
 		.uid = inode->uid,
 		.gid = inode->gid,
 		.xattrs = inode->xattrs,
+		.acl_text = w->options->acl_text,
 	};
 	int r = check_entry(d, path, err);
 	if (r < 0)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "layer/acl.h"
 #include "support/utf8.h"
 
 static bool is_plain(const char *text)
@@ -36,6 +37,15 @@ static void add_record(
 static void add_text_record(struct buffer *out, const char *key, const char *value)
 {
 	add_record(out, "", key, value, strlen(value));
+}
+
+static void add_xattr_records(struct buffer *out, const struct xattr *x, bool acl_text)
+{
+	cleanup_buffer struct buffer text = {0};
+	const char *keyword = acl_text ? acl_keyword(x->name) : NULL;
+	add_record(out, "SCHILY.xattr.", x->name, x->value, x->len);
+	if (keyword != NULL && acl_add_text(&text, x->value, x->len))
+		add_record(out, "", keyword, text.data, text.len);
 }
 
 static void add_number_record(struct buffer *out, const char *key, uint64_t value)
@@ -143,10 +153,8 @@ static void fill(struct ustar *h, struct buffer *records, const struct tar_heade
 		add_mtime_record(records, header);
 	ustar_put_octal(h->devmajor, sizeof(h->devmajor), header->major);
 	ustar_put_octal(h->devminor, sizeof(h->devminor), header->minor);
-	for (uint32_t i = 0; header->xattrs != NULL && i < header->xattrs->count; i++) {
-		const struct xattr *x = &header->xattrs->items[i];
-		add_record(records, "SCHILY.xattr.", x->name, x->value, x->len);
-	}
+	for (uint32_t i = 0; header->xattrs != NULL && i < header->xattrs->count; i++)
+		add_xattr_records(records, &header->xattrs->items[i], header->acl_text);
 	ustar_put_checksum(h);
 }
 

@@ -5,6 +5,7 @@
 #ifndef LAYERVM_LAYER_TAR_HEADER_H
 #define LAYERVM_LAYER_TAR_HEADER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,7 @@ struct tar_header {
 	const char *target; /* of hard links and symlinks, else NULL */
 	uint32_t major, minor;
 	const struct xattrs *xattrs; /* or NULL */
+	bool acl_text; /* ACLs among them as SCHILY.acl.* too, which tar --acls reads */
 };
 
 /* Adds the header to out, 512 bytes or more, always whole blocks. */

@@ -324,6 +324,61 @@ static void test_symlink_mode(void **state)
 				   "/l l 0777 0:0 1 0.000000000 -> x =/h\n");
 }
 
+/* The kernel's largest attribute goes both ways; more than readers take of one file does not. */
+static void test_large_attributes(void **state)
+{
+	(void)state;
+	static const char *const names[] = {
+		"user.a", "user.b", "user.c", "user.d", "user.e", "user.f", "user.g", "user.h"};
+	cleanup_free char *value = xcalloc(1, 65536);
+	cleanup_tree struct tree *tree = tree_new();
+	struct xattr items[8];
+	for (size_t i = 0; i < 8; i++)
+		items[i] = (struct xattr){.name = names[i], .value = value, .len = 65536};
+	struct inode *inode = add_file(tree, "a", 3);
+	inode->xattrs = tree_xattrs(tree, items, 7);
+	check_round_trip(tree, "seven attributes of 65536 bytes");
+
+	struct memory_sink sink = new_sink();
+	struct layer_info info;
+	struct error err;
+	inode->xattrs = tree_xattrs(tree, items, 8);
+	changes_mark_all(tree);
+	assert_true(layer_write_to(tree, &sink.base, &(struct layer_options){0}, &info, &err) < 0);
+	assert_int_equal(err.kind, ERROR_LIMIT);
+	assert_non_null(strstr(err.message, "/a: its attributes take 524336 bytes"));
+	buffer_free(&sink.bytes);
+}
+
+/* An ACL is text only where that is asked for, and where its bytes are one. */
+static void test_acl_text(void **state)
+{
+	(void)state;
+	static const uint8_t acl[] = {2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 2, 0, 4, 0, 7, 0,
+		0, 0, 4, 0, 5, 0, 255, 255, 255, 255, 16, 0, 5, 0, 255, 255, 255, 255, 32, 0, 0, 0,
+		255, 255, 255, 255};
+	static const char *const text = "SCHILY.acl.access=user::rwx,user:7:r--,group::r-x,"
+					"mask::r-x,other::---\n";
+	for (size_t i = 0; i < 3; i++) {
+		const struct xattr item = {.name = "system.posix_acl_access",
+			.value = acl,
+			.len = sizeof(acl) - (i == 2)};
+		const struct layer_options options = {.acl_text = i != 0};
+		cleanup_tree struct tree *tree = tree_new();
+		struct memory_sink sink = new_sink();
+		struct layer_info info;
+		struct error err;
+		add_file(tree, "a", 3)->xattrs = tree_xattrs(tree, &item, 1);
+		changes_mark_all(tree);
+		assert_int_equal(layer_write_to(tree, &sink.base, &options, &info, &err), 0);
+		const void *found = memmem(sink.bytes.data, sink.bytes.len, text, strlen(text));
+		assert_int_equal(found != NULL, i == 1);
+		assert_int_equal(
+			memmem(sink.bytes.data, sink.bytes.len, "SCHILY.acl", 10) != NULL, i == 1);
+		buffer_free(&sink.bytes);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -334,6 +389,8 @@ int main(void)
 		cmocka_unit_test(test_size_limit),
 		cmocka_unit_test(test_before_end),
 		cmocka_unit_test(test_symlink_mode),
+		cmocka_unit_test(test_large_attributes),
+		cmocka_unit_test(test_acl_text),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
