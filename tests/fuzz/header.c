@@ -2,6 +2,7 @@
  * Headers of tars: an entry with any metadata at all, written and read again, is the same. The
  * input is the metadata.
  */
+#include <linux/limits.h>
 #include <string.h>
 
 #include "fuzz.h"
@@ -32,6 +33,8 @@ static const struct xattrs *take_xattrs(struct fuzz_input *input, struct tree *t
 		char last[TREE_NAME_MAX + 1];
 		const char *space = spaces[fuzz_u8(input) % 3];
 		take_name(input, last);
+		/* Linux has no longer names. */
+		last[XATTR_NAME_MAX - strlen(space)] = '\0';
 		char *name = tree_alloc(tree, strlen(space) + strlen(last) + 1);
 		memcpy(name, space, strlen(space));
 		memcpy(name + strlen(space), last, strlen(last));
