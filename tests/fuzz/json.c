@@ -1,17 +1,35 @@
 /*
- * An image's documents as an archive. The input is the layout ('o': OCI, else docker's) and the
- * documents of documents.h; the last of all is the spec's `config`, too.
+ * An image's documents as an archive. The input is the layout ('o': OCI, 'f': skopeo's dir:, else
+ * docker's) and the documents of documents.h; the last of all is the spec's `config`, too.
  */
+#include <stdbool.h>
+#include <string.h>
+
 #include "archive.h"
 #include "documents.h"
 #include "image/json_safe.h"
+#include "support/memory.h"
 
-static void make_archive(const struct documents *documents, struct buffer *tar)
+#define BLOBS "blobs/sha256/"
+
+/* The names that a blob has in a dir:, whatever it is. */
+static void add_flat(struct buffer *tar, const struct document *d)
+{
+	const char *hex = d->name + strlen(BLOBS);
+	cleanup_free char *name = xasprintf("%s.manifest.json", hex);
+	archive_add(tar, hex, d->text.data, d->text.len);
+	archive_add(tar, name, d->text.data, d->text.len);
+}
+
+static void make_archive(const struct documents *documents, bool is_flat, struct buffer *tar)
 {
 	/* The document that says what the others are comes first. */
 	for (size_t i = 0; i <= documents->count; i++) {
 		const struct document *d = &documents->items[i < 2 ? 1 - i : i];
-		archive_add(tar, d->name, d->text.data, d->text.len);
+		if (is_flat && strncmp(d->name, BLOBS, strlen(BLOBS)) == 0)
+			add_flat(tar, d);
+		else
+			archive_add(tar, d->name, d->text.data, d->text.len);
 	}
 	archive_end(tar);
 }
@@ -31,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	documents_read(
 		data + 1, size - 1, data[0] == 'o' ? "index.json" : "manifest.json", &documents);
-	make_archive(&documents, &tar);
+	make_archive(&documents, data[0] == 'f', &tar);
 	cleanup_image struct image *image = archive_open(tar.data, tar.len);
 	if (image == NULL)
 		return 0;
