@@ -13,6 +13,7 @@
 #include "commands/known_image.h"
 #include "commands/step_cache.h"
 #include "commands/warm_boot.h"
+#include "commands/warm_refusal.h"
 #include "disk/disk_digest.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
@@ -94,6 +95,7 @@ static const struct cache_kind kinds[] = {
 	{BASE_KIND_TREE, verify_tree, NULL},
 	{WARM_BOOT_MEMORY_KIND, template_check_memory, NULL},
 	{WARM_BOOT_STATE_KIND, verify_state, NULL},
+	{WARM_REFUSAL_KIND, NULL, "the entries only say what is not worth a try"},
 };
 
 const struct cache_kind *cache_kind_find(const char *name)

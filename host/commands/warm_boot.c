@@ -8,6 +8,7 @@
 
 #include "commands/cache_note.h"
 #include "commands/cache_turn.h"
+#include "commands/warm_refusal.h"
 #include "support/fileio.h"
 #include "support/identity.h"
 #include "support/memory.h"
@@ -102,8 +103,8 @@ static int find(const struct cache *cache, enum vm_accel accel, struct report *r
 
 /* -- one that is made ------------------------------------------------------------------------- */
 
-/* A try takes as long as a boot. */
-static int check_room(const struct cache *cache, struct error *err)
+/* What can be known before a try, which takes as long as a boot. */
+static int check_room(const struct cache *cache, const struct digest *key, struct error *err)
 {
 	uint64_t free_space = cache_free_space(cache_fd(cache));
 	if (!cache_would_keep(cache, SMALLEST))
@@ -113,7 +114,7 @@ static int check_room(const struct cache *cache, struct error *err)
 			"it takes %llu MiB or more, and the cache's file system has %llu free",
 			(unsigned long long)(SMALLEST / MIB),
 			(unsigned long long)(free_space / MIB));
-	return 0;
+	return warm_refusal_check(cache, key, err);
 }
 
 static int copy_fd(const struct cache_entry *entry, int *fd, struct error *err)
@@ -123,15 +124,12 @@ static int copy_fd(const struct cache_entry *entry, int *fd, struct error *err)
 }
 
 /* Saves a guest, which the caller goes on from whether the cache takes it or not. */
-static int save(const struct cache *cache, const struct vm_options *options,
-	const struct cache_entry *memory, const struct cache_entry *state, struct report *report,
-	struct warm_boot *warm, struct error *err)
+static int save(const struct vm_options *options, const struct cache_entry *memory,
+	const struct cache_entry *state, struct report *report, struct warm_boot *warm,
+	struct error *err)
 {
-	int r = check_room(cache, err);
-	if (r < 0)
-		return r;
 	report_note(report, "guest: is saved after its boot, for later runs");
-	r = template_make(options, cache_entry_fd(memory), cache_entry_fd(state), err);
+	int r = template_make(options, cache_entry_fd(memory), cache_entry_fd(state), err);
 	if (r == 0)
 		r = copy_fd(memory, &warm->memory, err);
 	if (r == 0)
@@ -142,9 +140,12 @@ static int save(const struct cache *cache, const struct vm_options *options,
 	return r;
 }
 
-/* The state of a memory that is too large is kept, and tells that to later runs. */
-static void publish(const struct cache *cache, struct cache_entry *memory,
-	struct cache_entry *state, struct report *report, const struct warm_boot *warm)
+/*
+ * The state of a memory that is too large is kept, and tells that to later runs. Returns why the
+ * cache has no room for what it would keep, which the report has been told; or 0.
+ */
+static int publish(const struct cache *cache, struct cache_entry *memory, struct cache_entry *state,
+	struct report *report, const struct warm_boot *warm)
 {
 	struct error err, ignored;
 	int r = cache_publish(memory, &warm->template.memory, &err);
@@ -155,6 +156,26 @@ static void publish(const struct cache *cache, struct cache_entry *memory,
 	cache_note(report, r, &err);
 	(void)cache_trim(cache, WARM_BOOT_MEMORY_KIND, KEPT, &ignored);
 	(void)cache_trim(cache, WARM_BOOT_STATE_KIND, KEPT, &ignored);
+	return cache_would_keep(cache, warm->template.memory_bytes) ? r : 0;
+}
+
+/* Returns as make does. */
+static int cannot_save(struct report *report, int r, const struct error *err)
+{
+	if (err->kind == ERROR_INTERRUPTED)
+		return r;
+	report_note(report, "guest: boots, because it cannot be saved: %s", err->message);
+	return 0;
+}
+
+/* Remembers how a try ended; before it so much was free. */
+static void remember(
+	const struct cache *cache, const struct digest *key, int r, uint64_t free_space)
+{
+	if (r == -ENOSPC || r == -EDQUOT)
+		warm_refusal_put(cache, key, free_space);
+	else if (r == 0)
+		warm_refusal_remove(cache, key);
 }
 
 /* Returns 1, 0 where none can be saved, which the report has been told, or an error. */
@@ -168,14 +189,13 @@ static int make(const struct cache *cache, const struct vm_options *options, str
 		r = cache_start(cache, WARM_BOOT_STATE_KIND, &state, err);
 	if (r < 0)
 		return r;
-	r = save(cache, options, memory, state, report, warm, err);
-	if (r < 0 && err->kind == ERROR_INTERRUPTED)
-		return r;
+	uint64_t free_space = cache_free_space(cache_fd(cache));
+	r = save(options, memory, state, report, warm, err);
 	if (r < 0) {
-		report_note(report, "guest: boots, because it cannot be saved: %s", err->message);
-		return 0;
+		remember(cache, &warm->key, r, free_space);
+		return cannot_save(report, r, err);
 	}
-	publish(cache, memory, state, report, warm);
+	remember(cache, &warm->key, publish(cache, memory, state, report, warm), free_space);
 	return 1;
 }
 
@@ -214,6 +234,10 @@ static int open_template(const struct cache *cache, const struct vm_options *opt
 		r = find(cache, options->accel, report, warm, err);
 	if (r != 0)
 		return r;
+	/* Nobody is to wait for what cannot be. */
+	r = check_room(cache, &warm->key, err);
+	if (r < 0)
+		return cannot_save(report, r, err);
 	const struct cache_turn turn = {
 		.kind = WARM_BOOT_STATE_KIND,
 		.key = warm->key,
@@ -223,7 +247,11 @@ static int open_template(const struct cache *cache, const struct vm_options *opt
 	r = cache_turn_take(cache, &turn, report, &making, err);
 	if (r == 0)
 		r = find(cache, options->accel, report, warm, err);
-	return r != 0 ? r : make(cache, options, report, warm, err);
+	if (r != 0)
+		return r;
+	/* What the other run, that was waited for, has found out. */
+	r = check_room(cache, &warm->key, err);
+	return r < 0 ? cannot_save(report, r, err) : make(cache, options, report, warm, err);
 }
 
 int warm_boot_open(const struct cache *cache, const struct vm_options *vm_options,

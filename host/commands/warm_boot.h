@@ -25,7 +25,8 @@ struct warm_boot {
  * Opens the template for a run, which is made first where there is none. Whatever is in the way is
  * no error but an interrupt: then nothing is open, the report has a line, and the guest boots. One
  * that the cache does not keep is this run's alone; where that is for its size, no later run makes
- * one until the cache's limits would let it stay. vm_options: accel decides as in vm_run.
+ * one until the cache's limits would let it stay; where there was no room, until there is more
+ * (warm_refusal.h). vm_options: accel decides as in vm_run.
  */
 int warm_boot_open(const struct cache *cache, const struct vm_options *vm_options,
 	struct report *report, struct warm_boot *warm, struct error *err);

@@ -174,7 +174,8 @@ if unshare "${unshare[@]}" mount -t tmpfs none "$work/small" 2> /dev/null; then
   grep -qE '^guest: boots, because it cannot be saved: .* its file takes no more after [34][0-9] MiB' \
     "$work/build.log" || fail "not told: $(cat "$work/build.log")"
   saved yes
-  ! grep -q '^\./warm-' "$work/build.log" || fail "something of it is left"
+  ! grep -qE '^\./warm-(memory|state)' "$work/build.log" || fail "something of it is left"
+  grep -q '^\./warm-refusal' "$work/build.log" || fail "later runs are not told"
   # It has left the room to others.
   grep -q '^\./disk/' "$work/build.log" || fail "no disk: $(cat "$work/build.log")"
   # Of a guest that is saved in memory, a run takes more.

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "commands/warm_boot.h"
+#include "commands/warm_refusal.h"
 #include "fake_warm.h"
 #include "support/fileio.h"
 #include "support/memory.h"
@@ -268,6 +269,53 @@ static void test_too_large(void **state)
 	}
 }
 
+/* Puts bytes over the start of what is remembered of the one refusal. */
+static void change_refusal(off_t at, size_t len)
+{
+	const uint8_t zeros[64] = {0};
+	cleanup_free char *path = xasprintf("%s/" WARM_REFUSAL_KIND, folder);
+	DIR *dir = opendir(path);
+	assert_non_null(dir);
+	for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+		if (entry->d_name[0] == '.')
+			continue;
+		cleanup_close int fd = openat(dirfd(dir), entry->d_name, O_WRONLY | O_CLOEXEC);
+		assert_true(len <= sizeof(zeros));
+		assert_int_equal(pwrite(fd, zeros, len, at), (ssize_t)len);
+	}
+	closedir(dir);
+}
+
+/* What a full file system or a quota has refused is tried again with more room or after a boot. */
+static void test_refused(void **state)
+{
+	static const char tried[] = SAVED BOOTS "the saved guest's memory: its file takes no more";
+	static const char refused[] = BOOTS "an earlier run found no room for it in ";
+	cleanup_rig struct rig rig, well;
+	cleanup_cache struct cache *cache = open_cache();
+	(void)state;
+	rig_open(&rig, "save-full");
+	check_run(&rig, cache, false, tried);
+	check_run(&rig, cache, false, refused);
+	check_run(&rig, cache, false, refused);
+	check_counts(0);
+	assert_int_equal(count(WARM_REFUSAL_KIND), 1);
+	/* As where nothing was free then, after another boot, and where it is damaged. */
+	static const struct {
+		off_t at;
+		size_t len;
+	} changes[] = {{8, 8}, {16, 32}, {0, 1}};
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		change_refusal(changes[i].at, changes[i].len);
+		check_run(&rig, cache, false, tried);
+		check_run(&rig, cache, false, refused);
+	}
+	/* Another guest is another try, and one that was saved is no refusal any more. */
+	rig_open(&well, "well");
+	check_run(&well, cache, true, SAVED);
+	assert_int_equal(count(WARM_REFUSAL_KIND), 1);
+}
+
 int main(int argc, char **argv)
 {
 	const char *slash = strrchr(argv[0], '/');
@@ -281,6 +329,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_of_no_use, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_other_disk, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_cannot_be_saved, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_refused, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_too_large, make_folder, remove_folder),
 	};
 	return cmocka_run_group_tests_name("warm_boot", tests, NULL, NULL);
