@@ -98,7 +98,7 @@ int mounts_prepare(struct mounts *mounts, struct fault *fault)
 		return fault_set_errno(fault, "cannot make " FOLDER);
 	for (size_t i = 0; i < mounts->count; i++) {
 		struct mount_entry *entry = &mounts->entries[i];
-		bool read_only;
+		bool read_only = false;
 		if (entry->kind == MOUNT_DISK && !is_first(mounts, i, &read_only))
 			continue;
 		place_of(mounts, i, place);
@@ -135,7 +135,7 @@ int mounts_release(struct mounts *mounts, struct fault *fault)
 	for (size_t i = 0; i < mounts->count; i++) {
 		struct mount_entry *entry = &mounts->entries[i];
 		struct fault other;
-		bool read_only;
+		bool read_only = false;
 		if (entry->kind != MOUNT_DISK || !is_first(mounts, i, &read_only) || read_only)
 			continue;
 		if (volume_release(&entry->volume, r < 0 ? &other : fault) < 0)

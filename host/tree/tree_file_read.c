@@ -170,7 +170,7 @@ static void get_segments(struct reader *in, struct inode *inode)
 	struct segment *segments = tree_alloc(in->tree, (size_t)count * sizeof(*segments));
 	for (uint64_t i = 0; i < count; i++) {
 		struct segment *s = &segments[i];
-		uint64_t end;
+		uint64_t end = 0;
 		s->logical = at + get(in, inode->size - at, beyond);
 		s->length = 1 + get(in, INT64_MAX, beyond);
 		int64_t step = get_signed(in);

@@ -17,7 +17,7 @@
 int assemble(struct tree *tree, uint64_t room)
 {
 	struct error err;
-	uint64_t size;
+	uint64_t size = 0;
 	const struct disk_options options = {.room = room};
 	int fd = file_temporary(&err);
 	if (fd < 0 || disk_assemble(tree, fd, &options, &size, &err) < 0)

@@ -65,8 +65,11 @@ unsigned fake_take(char *text, size_t size)
 	read_all(payload, header.length);
 	payload[header.length] = '\0';
 	size_t used = strlen(text);
-	if (header.type == FRAME_CWD || header.type == FRAME_ENV || header.type == FRAME_SCRIPT)
-		snprintf(text + used, size - used, "%u:%s\n", header.type, payload);
+	if (header.type == FRAME_CWD || header.type == FRAME_ENV || header.type == FRAME_SCRIPT) {
+		int len = snprintf(text + used, size - used, "%u:%s\n", header.type, payload);
+		if (len < 0)
+			_exit(FAKE_STRANGE);
+	}
 	return header.type;
 }
 

@@ -221,6 +221,7 @@ static void test_fresh(void **state)
 	snprintf(path, sizeof(path), "%s/fresh", archives);
 	write_archive(path, "fresh", true);
 	cleanup_opening struct opening opening = open_archive(path, "fresh", BASE_CHECK_IDENTITY);
+	(void)opening;
 	assert_int_equal(entries(KEPT_ARCHIVE_KIND, entry), 0);
 	assert_int_equal(unlink(path), 0);
 }

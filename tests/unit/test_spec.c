@@ -374,7 +374,6 @@ static void test_refused_config(void **state)
 			"NetworkDisabled: is the number 0, true or false is wanted"},
 	};
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		cleanup_spec struct build_spec *spec = spec_new();
 		cleanup_free char *text = xasprintf("{\"config\":%s}", rows[i].config);
 		cleanup_free char *expected = xasprintf("spec.json: config: %s", rows[i].expected);
 		struct case_row row = {text, expected, NULL};

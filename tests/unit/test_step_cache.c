@@ -81,6 +81,7 @@ static bool find(struct rig *rig, const char *key_text, const void *data, size_t
 	cleanup_buffer struct buffer bytes = {0};
 	cleanup_close int fd = -1;
 	cleanup_close int unused = layer_of(data, len, &expected);
+	(void)unused;
 	struct digest key = digest_of(key_text, strlen(key_text));
 	int r = step_cache_find(rig->cache, &key, rig->report, &result, &fd, &err);
 	must(r, &err);

@@ -456,6 +456,7 @@ static void test_unread_report(void **state)
 	assert_return_code(pipe2(ends, O_CLOEXEC), errno);
 	cleanup_close int out = ends[1];
 	cleanup_close int in = ends[0];
+	(void)in;
 	cleanup_free char *program = make_fake("flood");
 	run_program(program, 1, out, &result);
 	assert_return_code(unlink(program), errno);
