@@ -23,13 +23,13 @@
 #include "hostdir/hostdir.h"
 #include "layer/layer.h"
 #include "roundtrip.h"
+#include "skips.h"
 #include "stack.h"
 #include "tree/dump.h"
 #include "unpack/attributes.h"
 #include "unpack/layer.h"
 #include "unpack/prune.h"
 
-#define SKIPPED 77
 #define PROC_PATH_SIZE 32
 #define OWN_BITS 0700u /* with which an ordinary user can read everything again */
 
@@ -90,7 +90,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	if (confine_writes(scratch, *argc, *argv) < 0) {
 		fputs("fuzz: the kernel has no Landlock, without which nothing is unpacked\n",
 			stderr);
-		exit(SKIPPED);
+		skip_note("all", "landlock");
+		exit(SKIPPED_STATUS);
 	}
 	return 0;
 }

@@ -124,7 +124,9 @@ dump tar "$debian" > "$work/base.dump"
 dump image "$out/everything.tar" > "$work/all.dump"
 "$here/tools/layer_check.py" "$work/base.dump" "$work/all.dump" "$work/layer.tar"
 
-if is_root && has umoci && has skopeo; then
+if lacks root umoci skopeo; then
+  not_here "$lacking"
+else
   echo "-- umoci unpacks the same"
   umoci_rootfs "docker-archive:$out/everything.tar" "$work/unpacked"
   dump folder "$work/unpacked" "${own[@]}" | rootless > "$work/umoci.dump"

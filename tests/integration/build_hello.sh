@@ -54,7 +54,10 @@ CONFIG
   "sha256:$(sha256sum < "$work/layer.tar" | cut -d' ' -f1)" ] || fail "the diff ID is wrong"
 
 echo "-- skopeo reads both layouts, and sees one image in them"
-has skopeo || skip "no skopeo"
+if lacks skopeo; then
+  not_here "$lacking"
+  exit
+fi
 skopeo inspect "docker-archive:$out/hello.tar" > "$work/docker.json"
 skopeo inspect "oci-archive:$out/hello.tar" > "$work/oci.json"
 for key in .Architecture .Os .Created .Env .Labels '.Layers | length'; do

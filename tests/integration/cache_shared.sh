@@ -169,7 +169,7 @@ small() {
   local size=$1 name=$2
   shift 2
   # shellcheck disable=SC2016
-  LAYERVM_CACHE_DIR=$work/small TMPDIR=$lv_tmp unshare "${unshare[@]}" sh -ec '
+  LAYERVM_CACHE_DIR=$work/small TMPDIR=$lv_tmp "${unshare[@]}" sh -ec '
     mount -t tmpfs -o "mode=700,size=$0" none "$1"
     shift
     exec "$@"' "$size" "$work/small" \
@@ -179,9 +179,7 @@ small() {
   }
   cmp "$work/first.tar" "$out/$name.tar"
 }
-unshare=(-m)
-is_root || unshare=(-rm)
-if unshare "${unshare[@]}" mount -t tmpfs none "$work/small" 2> /dev/null; then
+if mount_namespace; then
   for size in 4k 64k 400k 1M; do
     small "$size" "full-$size"
     lines "full-$size" '^cache: ' 1
@@ -193,6 +191,6 @@ if unshare "${unshare[@]}" mount -t tmpfs none "$work/small" 2> /dev/null; then
   lines full-guest '^guest: boots, because .* full' 1
   lines full-guest '^cache: ' 0
 else
-  skip_part "no file system can be mounted"
+  skip_part mounts "no file system can be mounted"
 fi
 finish_parts

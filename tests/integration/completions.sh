@@ -81,7 +81,7 @@ part "bash takes the file where names are checked to the last"
 grep -q -- '-F _layervm layervm' "$work/complete" || fail "nothing is registered"
 
 part "zsh"
-if has zsh; then
+if ! lacks zsh; then
   zsh -n "$completions/_layervm"
   # In a terminal of its own, as _arguments works in no other place.
   zsh_completes() { # LINE EXPECTED
@@ -93,11 +93,11 @@ if has zsh; then
   zsh_completes 'layervm insp' 'layervm inspect'
   zsh_completes 'layervm cache pr' 'layervm cache prune'
 else
-  skip_part "no zsh"
+  skip_part "$lacking"
 fi
 
 part "fish"
-if has fish; then
+if ! lacks fish; then
   export HOME=$work
   fish_completed() {
     fish --no-config -c 'source $argv[1]; complete -C $argv[2]' "$completions/layervm.fish" "$1" |
@@ -112,6 +112,6 @@ if has fish; then
   [ "$(fish_completed 'layervm debug --commi')" = '--commit' ] ||
     fail "fish completes: $(fish_completed 'layervm debug --commi')"
 else
-  skip_part "no fish"
+  skip_part "$lacking"
 fi
 finish_parts

@@ -25,7 +25,7 @@ gzip -dc "$app.gz" | cmp - "$app"
 zstd -dqc "$app.zst" | cmp - "$app"
 
 part "skopeo copy, docker-archive and oci-archive"
-if has skopeo; then
+if ! lacks skopeo; then
   skopeo copy "docker-archive:$app" "oci:$work/from-docker:1" > "$work/skopeo.log" 2>&1
   skopeo copy "oci-archive:$app" "oci:$work/from-oci:1" > "$work/skopeo.log" 2>&1
   skopeo copy "oci-archive:$app" "docker-archive:$work/again.tar:app:again" > "$work/skopeo.log" 2>&1
@@ -37,23 +37,22 @@ if has skopeo; then
   dump image "$work/again.tar" > "$work/again.dump"
   same "$work/expected.dump" "$work/again.dump"
 else
-  skip_part "no skopeo"
+  skip_part "$lacking"
 fi
 
 part "umoci unpack"
-if is_root && has umoci && has skopeo; then
+if ! lacks root umoci skopeo; then
   for layout in docker oci; do
     umoci_rootfs "$layout-archive:$app" "$work/umoci-$layout"
     dump folder "$work/umoci-$layout" > "$work/umoci.dump"
     same "$work/expected.dump" "$work/umoci.dump"
   done
 else
-  skip_part "needs root, umoci and skopeo"
+  skip_part "$lacking"
 fi
 
 part "podman load"
-podman=(podman --root "$work/podman" --runroot "$work/podman-run" --storage-driver vfs)
-if has podman && is_root && takes_tars "${podman[@]}"; then
+if start_podman; then
   for archive in "$app.gz" "$app"; do
     "${podman[@]}" load -i "$archive" > "$work/podman.log" 2>&1 ||
       { cat "$work/podman.log" >&2; fail "podman load"; }
@@ -64,14 +63,12 @@ if has podman && is_root && takes_tars "${podman[@]}"; then
 {"Cmd":["/bin/sh","-c"],"Env":["PATH=/bin","BASE=yes","NEW=also"],"WorkingDir":"/data","Labels":{"a":"b","from":"base"}}
 CONFIG
 else
-  skip_part "needs root and a podman that takes an archive of tar's"
+  skip_part podman "$podman_reason"
 fi
 
 part "docker load and docker run"
 if ! start_docker; then
-  skip_part "$docker_reason"
-elif ! takes_tars docker_cli; then
-  skip_part "needs a docker that takes an archive of tar's"
+  skip_part docker "$docker_reason"
 else
   for archive in "$app.gz" "$app"; do
     docker_cli load -i "$archive" > "$work/docker.log" 2>&1 ||
@@ -93,7 +90,7 @@ gone
 1
 RUN
   else
-    echo "   docker run cannot run containers here: $(tail -n 1 "$work/run.err")"
+    not_here docker-run "docker run cannot run containers: $(tail -n 1 "$work/run.err")"
   fi
   stop_docker
 fi

@@ -68,11 +68,11 @@ expect_fail 9 'script: the command ended with status 9' -q "$work/base.tar" --co
   --commit -t x:1 -o "$out/none.tar"
 
 part "skopeo reads it"
-if has skopeo; then
+if ! lacks skopeo; then
   skopeo inspect "docker-archive:$work/committed.tar" > "$work/inspected"
   [ "$(jq -r '.Layers | length' "$work/inspected")" = 2 ] || fail "$(cat "$work/inspected")"
 else
-  skip_part "no skopeo"
+  skip_part "$lacking"
 fi
 
 part "docker loads it"
@@ -81,6 +81,6 @@ if start_docker; then
   grep -q 'same:1' "$work/loaded" || fail "$(cat "$work/loaded")"
   stop_docker
 else
-  skip_part "$docker_reason"
+  skip_part docker "$docker_reason"
 fi
 finish_parts

@@ -76,7 +76,9 @@ same "$work/expected.dump" "$work/same.dump"
 lv export -q "$work/plain.tar" --compression gzip | gzip -dc | cmp - "$out/plain.tar"
 lv export -q "$work/plain.tar" -o "$out/x.tar.gz"
 gzip -dc "$out/x.tar.gz" | cmp - "$out/plain.tar"
-if has zstd; then
+if lacks zstd; then
+  not_here "$lacking"
+else
   lv export -q "$work/plain.tar" --compression zstd | zstd -dc | cmp - "$out/plain.tar"
 fi
 lv export -q "$work/plain.tar" -o "$out" --name named.tar
@@ -115,7 +117,7 @@ lv export -q "$work/plain.tar" > /dev/full 2> "$work/stderr" || status=$?
 grep -q '^layervm: output: ' "$work/stderr" || fail "a full disk: $(cat "$work/stderr")"
 
 part "the tar of what was built is what was built"
-if has busybox; then
+if ! lacks busybox; then
   base_busybox "$work/base.tar"
   busybox_rootfs "$work/busybox"
   build --from "$work/base.tar" --copy "$work/busybox" --extra-commands 'rm -f bin/yes; ln bin/sh bin/sh2' \
@@ -125,7 +127,7 @@ if has busybox; then
   dump tar "$work/built.rootfs.tar" > "$work/found.dump"
   same "$work/expected.dump" "$work/found.dump"
 else
-  skip_part "no busybox"
+  skip_part "$lacking"
 fi
 
 dump tar "$work/rootfs.tar" > "$work/expected.dump"
@@ -135,39 +137,38 @@ without_root_time() {
 }
 
 part "GNU tar and bsdtar unpack it"
-if is_root; then
+if ! lacks root; then
   mkdir "$work/gnu" "$work/bsd"
   tar --numeric-owner --xattrs --xattrs-include='*' --warning=no-timestamp \
     -C "$work/gnu" -xpf "$work/rootfs.tar"
   dump folder "$work/gnu" | without_root_time > "$work/found.dump"
   without_root_time < "$work/expected.dump" > "$work/rootless.dump"
   same "$work/rootless.dump" "$work/found.dump"
-  if has bsdtar; then
+  if lacks bsdtar; then
+    not_here "$lacking"
+  else
     bsdtar --numeric-owner --xattrs -C "$work/bsd" -xpf "$work/rootfs.tar"
     dump folder "$work/bsd" | without_root_time > "$work/found.dump"
     same "$work/rootless.dump" "$work/found.dump"
   fi
 else
-  skip_part "owners and devices need root"
+  skip_part "$lacking" "owners and devices need root"
 fi
 
 part "podman import"
-podman=(podman --root "$work/podman" --runroot "$work/podman-run" --storage-driver vfs)
-if has podman && is_root && takes_tars "${podman[@]}"; then
+if start_podman; then
   lv export -q "$work/plain.tar" | "${podman[@]}" import -q - test/imported:1 > "$work/podman.log" 2>&1 ||
     { cat "$work/podman.log" >&2; fail "podman import"; }
   "${podman[@]}" save -q --format docker-archive -o "$work/podman.tar" test/imported:1
   dump image "$work/podman.tar" > "$work/found.dump"
   same "$work/expected.dump" "$work/found.dump"
 else
-  skip_part "needs root and a podman that takes an archive of tar's"
+  skip_part podman "$podman_reason"
 fi
 
 part "docker import"
 if ! start_docker; then
-  skip_part "$docker_reason"
-elif ! takes_tars docker_cli; then
-  skip_part "needs a docker that takes an archive of tar's"
+  skip_part docker "$docker_reason"
 else
   lv export -q "$work/plain.tar" | docker_cli import - test/imported:1 > "$work/docker.log" 2>&1 ||
     { cat "$work/docker.log" >&2; fail "docker import"; }

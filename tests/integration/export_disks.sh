@@ -5,9 +5,9 @@
 . "${0%/*}/lib.sh" || exit
 
 need_appliance
-has guestfish || skip "no guestfish, which makes the disks: install it"
-has qemu-img || skip "no qemu-img, which makes disks of them: install qemu-utils"
-has busybox || skip "no busybox: install busybox-static"
+! lacks guestfish || skip "$lacking" "no guestfish, which makes the disks: install it"
+! lacks qemu-img || skip "$lacking" "no qemu-img, which makes disks of them: install qemu-utils"
+! lacks busybox || skip "$lacking" "no busybox: install busybox-static"
 
 # make_system NAME FSTAB: $work/NAME.tar, which disks are filled from, and what `export` makes of it.
 make_system() {

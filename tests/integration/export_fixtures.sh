@@ -4,13 +4,15 @@
 . "${0%/*}/lib.sh" || exit
 expect_command=(export)
 
-[ -n "${LAYERVM_FIXTURES-}" ] || skip "LAYERVM_FIXTURES names no folder of image archives"
+if without fixtures || [ -z "${LAYERVM_FIXTURES-}" ]; then
+  skip fixtures "LAYERVM_FIXTURES names no folder of image archives"
+fi
 fixtures=$LAYERVM_FIXTURES
 oracle=
-if is_root && has umoci && has skopeo; then
+if ! lacks root umoci skopeo; then
   oracle=umoci
 else
-  echo "   not here: umoci and skopeo, as root; dump.py's own merge is the only oracle"
+  not_here "$lacking" "umoci and skopeo as root; dump.py's own merge is the only oracle"
 fi
 
 # of FIXTURE NAME SOURCE: NAME chooses one of several images; SOURCE is what skopeo calls it.

@@ -5,7 +5,7 @@
 
 entries=${LAYERVM_TEST_ENTRIES:-200000}
 if ldd "$LAYERVM_BINARY" | grep -q libasan; then
-  skip "the program is built with AddressSanitizer, whose memory is its own"
+  skip plain-build "the program is built with AddressSanitizer, whose memory is its own"
 fi
 
 # peak ARGUMENT...: the most memory that layervm had at once, in KiB.

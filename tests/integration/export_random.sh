@@ -17,8 +17,8 @@ for n in $(seq "$seed" $((seed + stacks - 1))); do
   lv export -q "$work/rootfs.tar" | cmp - "$work/rootfs.tar" || fail "seed $n: exported again"
 done
 
-if ! is_root || ! has umoci || ! has skopeo; then
-  echo "   not here: umoci and skopeo, as root"
+if lacks root umoci skopeo; then
+  not_here "$lacking" "umoci and skopeo as root"
   exit
 fi
 echo "-- the same by umoci"

@@ -4,7 +4,7 @@
 . "${0%/*}/lib.sh" || exit
 expect_command=(export --vm --accel "$LAYERVM_TEST_ACCEL")
 
-[ -e "$LAYERVM_BUILD/images/guest/unpack.cpio" ] || skip "the guest's files are not built"
+[ -e "$LAYERVM_BUILD/images/guest/unpack.cpio" ] || fail "the guest's files are not built"
 
 # both IMAGE [FLAG...]: the same bytes by both ways.
 both() {

@@ -3,7 +3,9 @@
 # umoci makes of the result is the fixture with it; each bad one is refused in one line.
 . "${0%/*}/lib.sh"
 
-[ -n "${LAYERVM_FIXTURES-}" ] || skip "LAYERVM_FIXTURES names no folder of image archives"
+if without fixtures || [ -z "${LAYERVM_FIXTURES-}" ]; then
+  skip fixtures "LAYERVM_FIXTURES names no folder of image archives"
+fi
 fixtures=$LAYERVM_FIXTURES
 
 # on FIXTURE [FLAG...]: builds on it with a guest; the result is the fixture's tree and /added.

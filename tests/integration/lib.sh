@@ -48,18 +48,45 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 trap 'echo "FAILED: ${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND" >&2' ERR
 
-# Ends the story as not run here, with the reason.
-skip() {
-  echo "SKIPPED: $*" >&2
-  exit 77
+# -- what this machine lacks ----------------------------------------------------------------------
+
+# A story says what it skips, and what this machine lacks for it: names of tests/skips.py, with
+# commas. scripts/test lists all that was skipped, and fails where the machine has what was said to
+# lack. LAYERVM_TEST_WITHOUT: such names with commas, which stories then take as lacking.
+
+# without NAME: whether LAYERVM_TEST_WITHOUT has it.
+without() {
+  [[ ",${LAYERVM_TEST_WITHOUT-}," = *",$1,"* ]]
 }
 
-# takes_tars COMMAND...: whether podman or docker, called so, unpacks an archive of tar's. In a chroot,
-# for one, neither can, and what they say of an archive of ours counts for nothing.
-takes_tars() {
-  mkdir -p "$work/control"
-  tar -cf "$work/control.tar" -C "$work/control" .
-  "$@" import "$work/control.tar" control:1 > "$work/control.log" 2>&1
+# lacks NAME...: whether root or one of the programs is not here; $lacking has the names that are not.
+lacking=
+lacks() {
+  local name missing=()
+  for name; do
+    if without "$name" || { [ "$name" = root ] && ! is_root; } ||
+      { [ "$name" != root ] && ! has "$name"; }; then
+      missing+=("$name")
+    fi
+  done
+  lacking=$(IFS=,; echo "${missing[*]}")
+  [ ${#missing[@]} -gt 0 ]
+}
+
+# not_here LACKING [WORDS...]: the lines that follow in the story are not run.
+not_here() {
+  local where=${0##*/} names=$1
+  shift
+  echo "   not here: ${*:-$names}"
+  [ -z "${LAYERVM_TEST_SKIPS-}" ] ||
+    printf '%s\t%s\t%s\n' "${where%.sh}: ${part_name:-all}" "$names" "${*:-lacks $names}" \
+      >> "$LAYERVM_TEST_SKIPS"
+}
+
+# skip LACKING [WORDS...]: ends the story as not run here.
+skip() {
+  not_here "$@"
+  exit 77
 }
 
 # Ends the story where libguestfs cannot run. Its appliance takes this machine's kernel, else the one
@@ -68,30 +95,35 @@ need_appliance() {
   export LAYERVM_LIBEXEC_DIR=$LAYERVM_BUILD/libexec/layervm
   local kernel_env=$root/build/appliance-kernel/env
   [ -x "$LAYERVM_LIBEXEC_DIR/layervm-guestfs" ] ||
-    skip "no layervm-guestfs: it was built without libguestfs-dev"
+    skip libguestfs-dev "no layervm-guestfs: it was built without libguestfs-dev"
   if [ -e "$kernel_env" ]; then
     # shellcheck source=/dev/null
     . "$kernel_env"
   elif ! compgen -G '/boot/vmlinuz-*' > /dev/null; then
-    skip "no kernel for libguestfs's appliance: run scripts/setup"
+    skip appliance-kernel "no kernel for libguestfs's appliance: run scripts/setup"
   fi
   [ -d /lib/modules ] ||
-    skip "no folder /lib/modules, which supermin asks for: run scripts/setup as root"
+    skip modules-folder "no folder /lib/modules, which supermin asks for: run scripts/setup as root"
 }
 
 # A part of a story that cannot run here; `finish_parts` at the end makes all of it a skip only
 # where nothing was run.
 parts_run=0
+parts_lack=
+part_name=
 part() {
+  part_name=$*
   echo "-- $*"
   parts_run=$((parts_run + 1))
 }
-skip_part() {
-  echo "   not here: $*"
+skip_part() { # LACKING [WORDS...]
+  not_here "$@"
+  parts_lack=$parts_lack${parts_lack:+,}$1
   parts_run=$((parts_run - 1))
 }
 finish_parts() {
-  [ "$parts_run" -gt 0 ] || skip "none of its parts can run here"
+  part_name=
+  [ "$parts_run" -gt 0 ] || skip "$parts_lack" "none of its parts can run here"
 }
 
 fail() {
@@ -104,7 +136,43 @@ has() {
 }
 
 is_root() {
-  [ "$(id -u)" = 0 ]
+  [ "$(id -u)" = 0 ] && ! without root
+}
+
+# mount_namespace: sets $unshare to the command whose program may mount, if only for itself; fails
+# where no user and no root may.
+mount_namespace() {
+  local flags
+  ! without mounts || return 1
+  for flags in -rm -m; do
+    unshare=(unshare "$flags")
+    mkdir -p "$work/mounted"
+    if ! without "unshare$flags" && "${unshare[@]}" mount -t tmpfs none "$work/mounted" 2> /dev/null; then
+      return
+    fi
+  done
+  return 1
+}
+
+# as_nobody COMMAND...: by a user without groups, capabilities and ways to gain them; root alone can
+# take another user's place, and any other is taken as such a user.
+as_nobody() {
+  if ! is_root; then
+    "$@"
+    return
+  fi
+  setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --inh-caps=-all \
+    --no-new-privs "$@"
+}
+
+# reachable_program: sets $program to a copy of layervm that every user reaches, in whatever folder
+# of its own root has the source tree, and has it find its guest.
+reachable_program() {
+  mkdir -m 755 "$work/program" "$work/program/guest"
+  program=$work/program/layervm
+  install -m 755 "$LAYERVM_BINARY" "$program"
+  install -m 644 "$LAYERVM_BUILD"/images/guest/* "$work/program/guest/"
+  export LAYERVM_GUEST_DIR=$work/program/guest
 }
 
 # -- the program --------------------------------------------------------------------------------
@@ -128,8 +196,9 @@ build() {
   fi
 }
 
-# The command that expect_fail runs, with the flags that all of its runs have.
-expect_command=(build --accel "$LAYERVM_TEST_ACCEL")
+# The command that expect_fail runs, with the flags that all of its runs have; empty: `build` on the
+# accelerator under test, as the story has it when expect_fail is called.
+expect_command=()
 
 # expect_fail STATUS WORDS [--on TEXT=ACTION]... [--] ARGUMENT...
 # `layervm build ARGUMENT...` (or another $expect_command) must end with STATUS, and say so in one line, its last, that has
@@ -137,15 +206,16 @@ expect_command=(build --accel "$LAYERVM_TEST_ACCEL")
 # and none in TMPDIR afterwards, and no process. With -q the line must be the only one.
 # Its standard error is left in $work/stderr.
 expect_fail() {
-  local status=$1 words=$2 found=0 lines last actions=()
+  local status=$1 words=$2 found=0 lines last actions=() command=("${expect_command[@]}")
   shift 2
+  [ ${#command[@]} -gt 0 ] || command=(build --accel "$LAYERVM_TEST_ACCEL")
   while [ "${1-}" = --on ]; do
     actions+=(--on "$2")
     shift 2
   done
   [ "${1-}" != -- ] || shift
   TMPDIR=$lv_tmp "$here/tools/run.py" "${actions[@]}" -- \
-    "$LAYERVM_BINARY" "${expect_command[@]}" "$@" > "$work/stdout" 2> "$work/stderr" || found=$?
+    "$LAYERVM_BINARY" "${command[@]}" "$@" > "$work/stdout" 2> "$work/stderr" || found=$?
   last=$(tail -n 1 "$work/stderr")
   lines=$(grep -cE '^layervm: [a-z-]+: ' "$work/stderr") || true
   lines=$((lines - $(grep -cE '^layervm: warning: ' "$work/stderr" || true)))
@@ -167,7 +237,7 @@ wrong() {
   local what=$1
   shift
   tail -n 40 "$work/stderr" | sed 's/^/   | /' >&2
-  fail "$what: layervm ${expect_command[0]} $*"
+  fail "$what: layervm ${command[0]} $*"
 }
 
 # same FILE FILE: the texts are equal; else the differences are shown.
@@ -258,7 +328,7 @@ busybox_rootfs() {
 
 # base_busybox FILE: a docker archive of one layer, under a MB, made from the busybox of this host.
 base_busybox() {
-  has busybox || skip "no busybox: install busybox-static"
+  ! lacks busybox || skip "$lacking" "no busybox: install busybox-static"
   busybox_rootfs "$work/busybox"
   tar_folder "$work/busybox" "$work/busybox.tar"
   docker_archive "$1" base:busybox \
@@ -270,33 +340,55 @@ base_busybox() {
 # mmdebstrap takes its packages from this host's own package source.
 base_debian() {
   debian=$root/build/bases/debian.tar
-  "$root/scripts/make-debian-base" "$debian" > "$work/base.log" 2>&1 && return
-  tail -n 5 "$work/base.log" >&2
-  skip "no Debian base: mmdebstrap found no package source"
+  ! without packages && "$root/scripts/make-debian-base" "$debian" > "$work/base.log" 2>&1 && return
+  [ ! -e "$work/base.log" ] || tail -n 5 "$work/base.log" >&2
+  skip packages "no Debian base: mmdebstrap found no package source"
 }
 
-# -- docker -------------------------------------------------------------------------------------
+# -- docker and podman --------------------------------------------------------------------------
+
+# takes_tars COMMAND...: whether podman or docker, called so, unpacks an archive of tar's. In a chroot,
+# for one, neither can, and what they say of an archive of ours counts for nothing.
+takes_tars() {
+  mkdir -p "$work/control"
+  tar -cf "$work/control.tar" -C "$work/control" .
+  "$@" import "$work/control.tar" control:1 > "$work/control.log" 2>&1
+}
+
+# start_podman: sets $podman to podman with storage of the story's own. Where it fails,
+# $podman_reason says why.
+podman_reason=
+start_podman() {
+  podman=(podman --root "$work/podman" --runroot "$work/podman-run" --storage-driver vfs)
+  podman_reason="lacking: podman, root"
+  ! without podman && ! lacks podman root || return 1
+  takes_tars "${podman[@]}" && return
+  # shellcheck disable=SC2034 # read by the stories
+  podman_reason="podman takes no archive of tar's: $(tail -n 1 "$work/control.log")"
+  return 1
+}
 
 # start_docker: a daemon of the story's own; then `docker_cli` speaks to it. Where it fails,
 # $docker_reason says why.
 docker_reason=
 start_docker() {
   local socket=$work/docker.sock log=$work/dockerd.log
-  docker_reason="dockerd needs root"
-  is_root || return 1
-  docker_reason="no dockerd: install docker.io"
-  has dockerd || return 1
+  docker_reason="lacking: docker, dockerd, root"
+  ! lacks docker dockerd root || return 1
   dockerd --iptables=false --ip6tables=false --bridge=none --storage-driver=vfs \
     --data-root "$work/docker" --exec-root "$work/docker-exec" -p "$work/docker.pid" \
     -H "unix://$socket" > "$log" 2>&1 &
   docker_pid=$!
-  for _ in $(seq 300); do
-    docker_cli version > "$work/docker.version" 2>&1 && return 0
-    kill -0 "$docker_pid" 2> /dev/null || break
+  docker_reason="dockerd does not start"
+  while kill -0 "$docker_pid" 2> /dev/null; do
+    if docker_cli version > "$work/docker.version" 2>&1; then
+      takes_tars docker_cli && return
+      docker_reason="docker takes no archive of tar's: $(tail -n 1 "$work/control.log")"
+      break
+    fi
     sleep 0.1
   done
-  # shellcheck disable=SC2034 # read by the stories
-  docker_reason="dockerd does not start: $(tail -n 1 "$log")"
+  [ "$docker_reason" != "dockerd does not start" ] || docker_reason+=": $(tail -n 1 "$log")"
   stop_docker
   return 1
 }
@@ -332,4 +424,4 @@ umoci_rootfs() {
   rm -rf "$layout"
 }
 
-[ -x "$LAYERVM_BINARY" ] || skip "$LAYERVM_BINARY is not built"
+[ -x "$LAYERVM_BINARY" ] || fail "$LAYERVM_BINARY is not built"

@@ -3,7 +3,7 @@
 # its loopback; and neither addresses nor proxies of it in the image.
 . "${0%/*}/lib.sh"
 
-has passt || skip "no passt: install it"
+! lacks passt || skip "$lacking" "no passt: install it"
 export LAYERVM_CACHE_DIR=$work/cache
 unset HTTP_PROXY http_proxy HTTPS_PROXY https_proxy FTP_PROXY ftp_proxy ALL_PROXY all_proxy \
   NO_PROXY no_proxy
@@ -65,7 +65,9 @@ except OSError:
     pass
 PYTHON
 )
-[ -n "$outer" ] || skip "this machine has no network"
+if without network || [ -z "$outer" ]; then
+  skip network "this machine has no network"
+fi
 serve "$outer"
 
 # In the guest: hear ADDRESS PORT [udp] prints what a server says, by TCP unless told.
@@ -108,7 +110,7 @@ HTTPS_PROXY=https://its-own
 PROXIES
 
 part "no route of root's in the guest leads to this machine's loopback"
-if has busybox; then
+if ! lacks busybox; then
   mkdir "$work/tools"
   cp "$(command -v busybox)" "$work/tools/"
   cat "$work/hear" - > "$work/script" <<SCRIPT
@@ -138,7 +140,7 @@ SCRIPT
   build -t net:7 --from "$debian" -o "$work/routes.tar" --network user \
     --mount "type=bind,src=$work/tools,dst=/mnt,ro" --run "$work/script"
 else
-  skip_part "no busybox, of which the guest's script takes ip"
+  skip_part "$lacking" "busybox, of which the guest's script takes ip"
 fi
 
 part "what the script writes there stays"
@@ -160,20 +162,20 @@ source=$({ cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2> /dev/null || t
 host=$(sed -E 's#^[a-z]+://([^/:]+).*#\1#' <<< "$source")
 
 part "names are resolved as on this machine"
-if [ -n "$host" ] && expected=$(getent ahostsv4 "$host" | sed 's/ .*//' | sort -u) &&
+if ! without names && [ -n "$host" ] && expected=$(getent ahostsv4 "$host" | sed 's/ .*//' | sort -u) &&
   [ -n "$expected" ]; then
   build -t net:3 --from "$debian" -o "$work/names.tar" --network user \
     --run "getent ahostsv4 $host | sed 's/ .*//' | sort -u"
   grep -qxF "$(head -n 1 <<< "$expected")" "$work/build.log" || fail "$host is no $expected there"
 else
-  skip_part "this machine resolves no name of a package source"
+  skip_part names "this machine resolves no name of a package source"
 fi
 
 part "apt-get install of a package"
-if [ -z "$source" ] || ! timeout 20 python3 -c 'import sys, urllib.request
-urllib.request.urlopen(sys.argv[1] + "/dists/bookworm/Release", timeout=10).read(1)' \
+if without direct-packages || [ -z "$source" ] || ! timeout 60 python3 -c 'import sys, urllib.request
+urllib.request.urlopen(sys.argv[1] + "/dists/bookworm/Release", timeout=50).read(1)' \
   "$source" 2> /dev/null; then
-  skip_part "no package source of Debian 12 answers"
+  skip_part direct-packages "no package source of Debian 12 answers"
 else
   cat > "$work/apt.sh" <<SCRIPT
 rm -f /etc/apt/sources.list.d/*

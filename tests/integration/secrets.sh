@@ -73,7 +73,7 @@ dump entries "$work/layer.tar" --no-mtime | sed 's/ .*//' > "$work/entries"
 same_text "$work/entries" <<< ran
 
 part "the network of a spec"
-if has passt; then
+if ! lacks passt; then
   cat > "$work/spec.json" <<'SPEC'
 {"name": "spec", "tag": "1", "fromImage": "base.tar", "network": "user",
  "runAsRoot": "grep -q nameserver /etc/resolv.conf; ls /sys/class/net; echo > /ran"}
@@ -84,7 +84,7 @@ SPEC
   dump entries "$work/layer.tar" --no-mtime | sed 's/ .*//' > "$work/entries"
   same_text "$work/entries" <<< ran
 else
-  skip_part "no passt"
+  skip_part "$lacking"
 fi
 
 part "symlinks of the image do not lead the secrets over it"

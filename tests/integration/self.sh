@@ -87,7 +87,9 @@ same_text "$work/image.names" <<'TREE'
 /opaque/young f
 /\xc3\xbcn\xc3\xafcode f
 TREE
-if is_root && has umoci && has skopeo; then
+if lacks root umoci skopeo; then
+  not_here "$lacking"
+else
   umoci_rootfs "docker-archive:$work/two.tar" "$work/unpacked"
   dump folder "$work/unpacked" > "$work/umoci.dump"
   dump image "$work/two.tar" > "$work/image.dump"

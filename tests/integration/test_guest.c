@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "guest_runs.h"
+#include "skips.h"
 #include "support/digest.h"
 #include "support/fileio.h"
 #include "support/memory.h"
@@ -338,6 +339,6 @@ int main(void)
 		cmocka_unit_test(test_host_disk_errors),
 	};
 	if (!disks_possible())
-		return 77;
+		return SKIPPED_STATUS;
 	return cmocka_run_group_tests_name("guest", tests, disks_set_up, disks_tear_down);
 }

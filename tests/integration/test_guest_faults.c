@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "guest_runs.h"
+#include "skips.h"
 #include "support/fileio.h"
 #include "support/memory.h"
 
@@ -187,6 +188,6 @@ int main(void)
 		cmocka_unit_test(test_damage),
 	};
 	if (!disks_possible())
-		return 77;
+		return SKIPPED_STATUS;
 	return cmocka_run_group_tests_name("guest_faults", tests, disks_set_up, disks_tear_down);
 }

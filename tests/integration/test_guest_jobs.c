@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "guest_runs.h"
+#include "skips.h"
 #include "support/fileio.h"
 #include "support/memory.h"
 
@@ -283,6 +284,6 @@ int main(void)
 	};
 	signal(SIGPIPE, SIG_IGN); /* as layervm has it */
 	if (!disks_possible())
-		return 77;
+		return SKIPPED_STATUS;
 	return cmocka_run_group_tests_name("guest_jobs", tests, disks_set_up, disks_tear_down);
 }

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "guest_runs.h"
+#include "skips.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
 #include "vm/terminal.h"
@@ -307,6 +308,6 @@ int main(void)
 		cmocka_unit_test(test_after_failure),
 	};
 	if (!disks_possible())
-		return 77;
+		return SKIPPED_STATUS;
 	return cmocka_run_group_tests_name("guest_terminal", tests, disks_set_up, disks_tear_down);
 }

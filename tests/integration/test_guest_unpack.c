@@ -26,6 +26,7 @@
 #include "disk/disk.h"
 #include "layer/layer.h"
 #include "layer_stacks.h"
+#include "skips.h"
 #include "support/fileio.h"
 #include "tree/changes.h"
 
@@ -140,8 +141,7 @@ static void test_fixtures(void **state)
 	unsigned count = 0;
 	(void)state;
 	if (folder == NULL) {
-		print_message("skipped: LAYERVM_FIXTURES is not set\n");
-		skip();
+		skip_test("fixtures");
 		return; /* for the analyser: skip does not come back */
 	}
 	DIR *stream = opendir(folder);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "guest_runs.h"
+#include "skips.h"
 #include "support/fileio.h"
 #include "support/memory.h"
 #include "vm/template.h"
@@ -242,6 +243,6 @@ int main(void)
 		cmocka_unit_test(test_clock),
 	};
 	if (!disks_possible())
-		return 77;
+		return SKIPPED_STATUS;
 	return cmocka_run_group_tests_name("guest_warm", tests, prepare, clean_up);
 }

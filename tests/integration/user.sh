@@ -13,16 +13,9 @@ SPEC
 chmod a+r "$work"/*
 chmod 1777 "$out"
 
-as_nobody=()
-if is_root; then
-  has setpriv || skip "no setpriv to become an ordinary user"
-  setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$LAYERVM_BINARY" ||
-    skip "an ordinary user cannot reach $LAYERVM_BINARY"
-  as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --inh-caps=-all
-    --no-new-privs)
-fi
-"${as_nobody[@]}" env -i PATH="$PATH" TMPDIR="$lv_tmp" \
-  "$LAYERVM_BINARY" build --accel "$LAYERVM_TEST_ACCEL" "$work/spec.json" -o "$out/user.tar" \
+reachable_program
+as_nobody env -i PATH="$PATH" TMPDIR="$lv_tmp" LAYERVM_GUEST_DIR="$LAYERVM_GUEST_DIR" \
+  "$program" build --accel "$LAYERVM_TEST_ACCEL" "$work/spec.json" -o "$out/user.tar" \
   2> "$work/build.log" || { cat "$work/build.log" >&2; fail "the build of an ordinary user"; }
 
 [ "$(stat -c %a "$out/user.tar")" = 644 ] || fail "the archive's mode is $(stat -c %a "$out/user.tar")"

@@ -154,12 +154,10 @@ restored true
 
 part "a cache on a file system that gets full while a guest is saved"
 mkdir "$work/small"
-unshare=(-m)
-is_root || unshare=(-rm)
 # small SIZE: a build with a cache of so many bytes, whose entries are listed behind its lines.
 small() {
   # shellcheck disable=SC2016
-  LAYERVM_CACHE_DIR=$work/small LAYERVM_CACHE_MAX_SIZE=1G TMPDIR=$lv_tmp unshare "${unshare[@]}" sh -ec '
+  LAYERVM_CACHE_DIR=$work/small LAYERVM_CACHE_MAX_SIZE=1G TMPDIR=$lv_tmp "${unshare[@]}" sh -ec '
     mount -t tmpfs -o "mode=700,size=$0" none "$1"
     cd "$1"
     shift
@@ -169,7 +167,7 @@ small() {
     -o "$out/x.tar" 2> "$work/build.log" || fail "$(cat "$work/build.log")"
   same_bytes
 }
-if unshare "${unshare[@]}" mount -t tmpfs none "$work/small" 2> /dev/null; then
+if mount_namespace; then
   small 48M
   grep -qE '^guest: boots, because it cannot be saved: .* its file takes no more after [34][0-9] MiB' \
     "$work/build.log" || fail "not told: $(cat "$work/build.log")"
@@ -187,7 +185,7 @@ if unshare "${unshare[@]}" mount -t tmpfs none "$work/small" 2> /dev/null; then
   grep -q '^guest: boots, because it cannot be saved: it takes 32 MiB or more' "$work/build.log" ||
     fail "not told: $(cat "$work/build.log")"
 else
-  skip_part "no file system can be mounted"
+  skip_part mounts "no file system can be mounted"
 fi
 
 part "two first builds at once"
@@ -246,7 +244,9 @@ LAYERVM_CACHE_DIR=$work/open one --run "$script"
 restored false
 grep -q "$not_used" "$work/build.log"
 [ -z "$(ls -A "$work/open")" ] || fail "something was left in a folder that is open to others"
-if is_root; then
+if lacks root; then
+  not_here "$lacking" "the cache of another user"
+else
   one --run "$script"
   chown -R 12345 "$work/cache"
   one --run "$script"

@@ -76,14 +76,14 @@ same_text <(tar -xOf "$work/layer.tar" copy) <<< $'of the first folder\nof the s
 same_text "$work/two/file" <<< "of the second folder"
 
 part "a network, alone and with a folder"
-if has passt; then
+if ! lacks passt; then
   script='grep -c "^eth0" /proc/net/route > /routes; [ -e /src/file ] || [ ! -e /src ]'
   thrice yes --network user
   thrice yes --network user --mount "$one"
   top_layer "$out/x.tar" "$work/layer.tar"
   same_text <(tar -xOf "$work/layer.tar" routes) <<< 2
 else
-  skip_part "no passt"
+  skip_part "$lacking"
 fi
 
 part "what is made of no disk needs no guest of its own, and a plain guest has no network"

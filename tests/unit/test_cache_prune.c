@@ -23,6 +23,7 @@
 #include "cache/prune.h"
 #include "cache/usage.h"
 #include "cache_rig.h"
+#include "skips.h"
 #include "support/buffer.h"
 #include "support/fileio.h"
 #include "support/memory.h"
@@ -421,7 +422,7 @@ static void test_small(void **state)
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_true(WIFEXITED(status));
 	if (WEXITSTATUS(status) == NO_MOUNT)
-		skip();
+		skip_test("mounts");
 	assert_int_equal(WEXITSTATUS(status), GOOD);
 }
 

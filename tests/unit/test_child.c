@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "random_tree.h"
+#include "skips.h"
 #include "support/child.h"
 #include "support/fileio.h"
 #include "support/memory.h"
@@ -261,7 +262,7 @@ static void test_state(void **state)
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &size), 0);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
 	if (size.rlim_cur != RLIM_INFINITY || size.rlim_max != RLIM_INFINITY)
-		skip();
+		skip_test("unlimited-files");
 	cleanup_free char *inherited = xasprintf("0027\n%s\nunlimited\nunlimited\n%llu\n"
 						 "SigBlk 0000000000000000\n"
 						 "SigIgn 0000000000000001\n"

@@ -26,6 +26,7 @@
 #include "support/memory.h"
 
 #include "disk_rig.h"
+#include "skips.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #define FILTERED 0
@@ -551,7 +552,7 @@ static void no_core_is_left(void **state)
 	struct changes changes;
 	struct error err;
 	if (FILTERED)
-		skip();
+		skip_test("sanitized-build");
 	rig_open(&rig, rig_tree());
 	cleanup_close int overlay = rig_overlay(&rig);
 	const struct confined_diff what = {

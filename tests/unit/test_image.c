@@ -2,6 +2,7 @@
 #include "image_builder.h"
 
 #include "image/archive_index.h"
+#include "skips.h"
 #include "support/reference.h"
 
 #define CHAIN(hex) "sha256:" hex
@@ -91,10 +92,8 @@ static void test_fixtures(void **state)
 {
 	(void)state;
 	const char *folder = getenv("LAYERVM_FIXTURES");
-	if (folder == NULL) {
-		print_message("skipped: LAYERVM_FIXTURES does not say where the fixtures are\n");
-		skip();
-	}
+	if (folder == NULL)
+		skip_test("fixtures");
 	for (size_t i = 0; i < sizeof(fixtures) / sizeof(fixtures[0]); i++) {
 		check_fixture(folder, &fixtures[i], false);
 		check_fixture(folder, &fixtures[i], true);

@@ -1,5 +1,6 @@
 /* image_source_list: all images of a source, as text, whole lists compared. */
 #include "image_folder.h"
+#include "skips.h"
 
 #include <inttypes.h>
 
@@ -74,10 +75,8 @@ static void test_fixtures(void **state)
 		{"no-manifest.tar", "legacy\nbazel/v1/tarball:test_image|linux/amd64/|1|10240|\n"},
 	};
 	const char *folder = getenv("LAYERVM_FIXTURES");
-	if (folder == NULL) {
-		print_message("skipped: LAYERVM_FIXTURES does not say where the fixtures are\n");
-		skip();
-	}
+	if (folder == NULL)
+		skip_test("fixtures");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		cleanup_free char *path = xasprintf("%s/%s", folder, cases[i].file);
 		check_list(path, cases[i].expected);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "skips.h"
 #include "support/architecture.h"
 
 /* Each fixture, unpacked, is the same image as its archive. */
@@ -25,10 +26,8 @@ static void test_fixture_folders(void **state)
 		{"BAD-null-manifest.tar", "expected an array, found null"},
 	};
 	const char *fixtures = getenv("LAYERVM_FIXTURES");
-	if (fixtures == NULL) {
-		print_message("skipped: LAYERVM_FIXTURES does not say where the fixtures are\n");
-		skip();
-	}
+	if (fixtures == NULL)
+		skip_test("fixtures");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		cleanup_free char *path = xasprintf("%s/%s", fixtures, cases[i].file);
 		cleanup_folder struct temporary_folder folder = folder_new();

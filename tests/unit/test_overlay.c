@@ -20,6 +20,7 @@
 #include "support/memory.h"
 
 #include "random_tree.h"
+#include "skips.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
@@ -54,10 +55,8 @@ static int run(char *const argv[], int fd, struct buffer *out)
 static void check_qemu_img(void)
 {
 	cleanup_buffer struct buffer out = {0};
-	if (run((char *[]){"qemu-img", "--version", NULL}, 0, &out) == 127) {
-		print_message("qemu-img is not installed\n");
-		skip();
-	}
+	if (run((char *[]){"qemu-img", "--version", NULL}, 0, &out) == 127)
+		skip_test("qemu-img");
 }
 
 static int new_file(void)

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "fake_qemu.h"
+#include "skips.h"
 #include "support/fileio.h"
 #include "support/interrupt.h"
 #include "support/memory.h"
@@ -192,7 +193,7 @@ static void test_reach(void **state)
 	cleanup_result struct result result;
 	(void)state;
 	if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) < 1)
-		skip(); /* the kernel has no Landlock */
+		skip_test("landlock");
 	cleanup_free char *secret = xasprintf("%s/secret", folder);
 	cleanup_close int fd = open(secret, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	assert_true(fd >= 0);

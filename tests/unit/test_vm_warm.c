@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "fake_warm.h"
+#include "skips.h"
 #include "support/clock.h"
 #include "support/fileio.h"
 #include "support/interrupt.h"
@@ -274,7 +275,7 @@ static void test_memory_with_other_holes(void **state)
 	assert_return_code(fstat(rig.memory, &sparse_st), errno);
 	assert_return_code(fstat(dense, &dense_st), errno);
 	if (sparse_st.st_blocks >= dense_st.st_blocks)
-		skip(); /* the file system has no holes */
+		skip_test("sparse-files");
 	rig.template.memory_fd = dense;
 	check_run(&rig, true, RESTORED(WHOLE_LIMIT));
 }

@@ -13,6 +13,7 @@
 #include "hostdir/workdir.h"
 #include "hostfiles.h"
 #include "random_tree.h"
+#include "skips.h"
 #include "support/buffer.h"
 #include "support/memory.h"
 #include "tree/changes.h"
@@ -332,10 +333,8 @@ static void test_user_xattrs_follow_the_script(void **state)
 	char *folder = folder_new();
 	bool has = setxattr(folder, "user.x", "y", 1, 0) == 0;
 	folder_remove(folder);
-	if (!has || system("command -v setfattr >/dev/null") != 0) {
-		print_message("no setfattr, or a file system without user attributes\n");
-		skip();
-	}
+	if (!has || system("command -v setfattr >/dev/null") != 0)
+		skip_test(has ? "setfattr" : "user-xattrs");
 	cleanup_tree struct tree *tree = empty_tree();
 	cleanup_free char *report = NULL;
 	struct error err = {0};
