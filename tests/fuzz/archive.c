@@ -106,6 +106,7 @@ static void load_chosen(struct image_source *source)
 {
 	static const struct image_options choices[] = {
 		{.name = "fuzz", .tag = "1", .architecture = "arm64", .variant = "v8"},
+		{.name = "1", .tag = "latest", .architecture = "arm64", .variant = "v8"},
 		{.name = "none", .tag = "2", .architecture = "amd64"},
 	};
 	for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
