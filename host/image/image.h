@@ -1,10 +1,9 @@
 /*
  * Images as files. image_source_open takes an archive (docker save's, old and new; an OCI layout;
  * a root file system tar; compressed or not) or a folder (an OCI layout, an unpacked docker save,
- * skopeo's dir:);
- * image_source_list tells what is in it; image_source_load chooses an image and gives its layers
- * as uncompressed bytes and its config; image_write writes an archive in both layouts at once.
- * Knows JSON and archives; nothing of trees, disks or VMs.
+ * skopeo's dir:); image_source_list tells what is in it; image_source_load chooses an image and
+ * gives its layers as uncompressed bytes and its config; image_write writes an archive in both
+ * layouts at once. Knows JSON and archives; nothing of trees, disks or VMs.
  */
 #ifndef LAYERVM_IMAGE_IMAGE_H
 #define LAYERVM_IMAGE_IMAGE_H
@@ -347,8 +346,8 @@ static inline void cleanup_image_writer_fn(struct image_writer **writer)
 /*
  * Writes the archive to fd (at its position): oci-layout, index.json, manifest.json with RepoTags,
  * blobs/sha256/... each once; base blobs byte for byte, their descriptors with the annotations that
- * they had in the base. Fixed order, modes, owners and times. fd
- * may be a pipe. A tag without ":TAG" gets ":latest".
+ * they had in the base. Fixed order, modes, owners and times. fd may be a pipe. A tag without
+ * ":TAG" gets ":latest".
  */
 int image_write(int fd, const struct image *base, const struct image_write_options *options,
 	struct image_written *written, struct error *err);

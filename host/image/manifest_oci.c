@@ -270,7 +270,7 @@ int oci_plan(struct store *store, const struct image_options *options, struct pl
 	for (unsigned level = 0; r == 0; level++) {
 		struct descriptor chosen = {.media_type = ""};
 		cleanup_json json_object *next = NULL;
-		enum oci_kind kind;
+		enum oci_kind kind = OCI_UNKNOWN;
 		r = choose(document, what, options, level == 0, &chosen, err);
 		if (r < 0)
 			return r;

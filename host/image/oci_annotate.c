@@ -51,7 +51,7 @@ static void walk_index(struct walk *walk, json_object *index, unsigned depth);
 static void walk_entry(struct walk *walk, const struct descriptor *entry, unsigned depth)
 {
 	cleanup_json json_object *document = NULL;
-	enum oci_kind kind;
+	enum oci_kind kind = OCI_UNKNOWN;
 	struct error ignored;
 	if (!descriptor_is_image(entry) ||
 		json_object_object_get_ex(walk->seen, entry->digest_text, NULL))

@@ -125,7 +125,7 @@ static int add_document(struct walk *walk, const struct descriptor *descriptor, 
 {
 	cleanup_free char *what = oci_label(walk->store, descriptor);
 	cleanup_json json_object *document = NULL;
-	enum oci_kind kind;
+	enum oci_kind kind = OCI_UNKNOWN;
 	if (json_object_object_get_ex(walk->seen, descriptor->digest_text, NULL))
 		return 0;
 	json_object_object_add(walk->seen, descriptor->digest_text, NULL);

@@ -12,7 +12,7 @@ static int check_layout(struct store *store, struct error *err)
 {
 	cleanup_json json_object *layout = NULL;
 	cleanup_free char *what = xasprintf("%s: oci-layout", store->path);
-	json_object *version;
+	json_object *version = NULL;
 	if (!store_has(store, "oci-layout"))
 		return 0;
 	int r = json_read_document(store, "oci-layout", json_type_object, what, &layout, err);
@@ -55,7 +55,7 @@ static int read_flat_top(
 int oci_read_top(struct store *store, const char *what, json_object **out, struct error *err)
 {
 	cleanup_json json_object *document = NULL;
-	enum oci_kind kind;
+	enum oci_kind kind = OCI_UNKNOWN;
 	if (store->names == STORE_NAMES_FLAT)
 		return read_flat_top(store, what, out, err);
 	int r = check_layout(store, err);
