@@ -85,6 +85,9 @@ void oci_annotate(struct store *store, struct plan *plan)
 	cleanup_json json_object *seen = json_object_new_object();
 	struct walk walk = {.store = store, .plan = plan, .seen = seen};
 	struct error ignored;
+	uint64_t bytes = store->document_bytes;
 	if (store_has(store, "index.json") && oci_read_top(store, "index", &index, &ignored) == 0)
 		walk_index(&walk, index, 0);
+	/* What is passed over takes nothing from what the image may have. */
+	store->document_bytes = bytes;
 }

@@ -82,7 +82,7 @@ static int check_type(
 	if (media_type[0] == '\0')
 		return 0;
 	if (said == OCI_UNKNOWN)
-		return error_set(err, ERROR_INPUT, EINVAL,
+		return error_set(err, ERROR_INPUT, EMEDIUMTYPE,
 			"%s: %s stands for neither a manifest nor an index", whose, media_type);
 	if (*kind == OCI_UNKNOWN)
 		*kind = said;

@@ -22,7 +22,7 @@ enum oci_kind oci_type_kind(const char *media_type);
  * it, "" where there is none. Refused as an ERROR_INPUT: a document that has the
  * keys of both, so that two readers may see two images (CVE-2021-41190); one whose mediaType, or
  * whose descriptor's, stands for something else; one of which nothing tells; another schemaVersion
- * than 2. what: for messages.
+ * than 2. A media type that stands for neither of the two gives -EMEDIUMTYPE. what: for messages.
  */
 int oci_document_kind(json_object *document, const char *media_type, const char *what,
 	enum oci_kind *kind, struct error *err);

@@ -134,6 +134,8 @@ static int add_document(struct walk *walk, const struct descriptor *descriptor, 
 		return add_summary(walk, descriptor, NULL, err);
 	if (r == 0)
 		r = oci_document_kind(document, descriptor->media_type, what, &kind, err);
+	if (r == -EMEDIUMTYPE)
+		return 0;
 	if (r < 0)
 		return r;
 	if (kind == OCI_INDEX)

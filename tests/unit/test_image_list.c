@@ -127,6 +127,8 @@ static void test_oci(void **state)
 		"0000000000000000000000000000000000000000000000000000000000000000\","
 		"\"size\":0}}";
 	cleanup_free char *helm = builder_blob(archive, chart, strlen(chart), TYPE_MANIFEST, "");
+	static const char other[] = "{\"mediaType\":\"application/x-other\",\"blobs\":[]}";
+	cleanup_free char *untyped = builder_blob(archive, other, strlen(other), "", "");
 	static const char absent[] =
 		"{\"mediaType\":\"" TYPE_MANIFEST "\",\"digest\":\"sha256:"
 		"1111111111111111111111111111111111111111111111111111111111111111\","
@@ -141,10 +143,10 @@ static void test_oci(void **state)
 					   "{\"mediaType\":\"application/x-other\",\"digest\":"
 					   "\"sha256:"
 					   "2222222222222222222222222222222222222222222222222222222"
-					   "222222222\",\"size\":1},%s,%s,%s,"
+					   "222222222\",\"size\":1},%s,%s,%s,%s,"
 					   "%s,\"annotations\":{\"io.containerd.image.name\":"
 					   "\"docker.io/library/many:2\"}}]}",
-		nested, plain, helm, plain, nested);
+		nested, untyped, plain, helm, plain, nested);
 	builder_text(archive, "oci-layout", "{}");
 	builder_text(archive, "index.json", top);
 	builder_end(archive);
