@@ -32,10 +32,10 @@ static int make_folders(const char *path, struct error *err)
 		char end = *at;
 		*at = '\0';
 		if (mkdir(part, 0700) < 0 && errno != EEXIST)
-			return error_set_errno(err, ERROR_OUTPUT,
-				"cache folder %s: %s cannot be made; LAYERVM_CACHE_DIR names "
+			return error_set(err, ERROR_OUTPUT, errno,
+				"cache folder %s: %s cannot be made: %s; LAYERVM_CACHE_DIR names "
 				"another",
-				path, part);
+				path, part, strerror(errno));
 		*at = end;
 	}
 	return 0;

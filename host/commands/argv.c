@@ -97,6 +97,8 @@ static int unknown_flag(
 
 int argv_flag_error(const struct argv_flag *flag, int r, struct error *err)
 {
+	if (err->kind == ERROR_INTERRUPTED)
+		return r;
 	error_wrap(err, r, "--%s", flag->name);
 	err->kind = ERROR_USAGE;
 	return r;

@@ -53,7 +53,8 @@ struct argv_command {
 int argv_parse(const struct argv_command *command, int argc, char **argv, void *target, bool *help,
 	struct error *err);
 
-/* Makes r and *err the error of a flag: an ERROR_USAGE that begins with its name. Returns r. */
+/* Makes r and *err the error of a flag: an ERROR_USAGE that begins with its name; but a
+ * signal stays one. Returns r. */
 int argv_flag_error(const struct argv_flag *flag, int r, struct error *err);
 
 /* The flag at an index of the table, below flag_count. */

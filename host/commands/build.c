@@ -117,7 +117,10 @@ int build_run(const struct build_options *options, struct build_result *result, 
 	cleanup_output struct output *iidfile = NULL;
 	cleanup_image_writer struct image_writer *writer = NULL;
 	cleanup_close int layer_fd = -1;
-	int r = options->output == NULL ? 0 : output_open(options->output, &output, err);
+	bool has_guest = options->spec->run_as_root != NULL || options->session != NULL;
+	int r = has_guest ? vm_check_accel(options->accel, err) : 0;
+	if (r == 0 && options->output != NULL)
+		r = output_open(options->output, &output, err);
 	if (r == 0 && options->iidfile != NULL)
 		r = output_open(options->iidfile, &iidfile, err);
 	if (r == 0 && output != NULL)

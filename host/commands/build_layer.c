@@ -6,6 +6,7 @@
 
 #include "commands/build_base.h"
 #include "commands/build_step.h"
+#include "commands/cache_note.h"
 #include "commands/disk_base.h"
 #include "commands/guest_run.h"
 #include "commands/kept_archive.h"
@@ -281,14 +282,24 @@ static void warn_base(const struct image *base, struct report *report)
 			base->layer_count + 1, DOCKER_LAYERS_MAX);
 }
 
+/* Mounts that are kept in the cache fail without one, which is told before anything is read. */
+static int open_cache(const struct build_options *options, struct cache **cache, struct error *err)
+{
+	if (options->no_cache)
+		return 0;
+	if (options->spec->run_as_root != NULL && guest_extras_need_cache(&options->spec->extras))
+		return cache_open(cache, err);
+	cache_note_open(options->report, cache);
+	return 0;
+}
+
 /* Opens the base, and the user's cache, where it may be known. */
 static int find_base(const struct build_options *options, struct build_result *result,
 	struct cache **cache, struct build_base *base, struct error *err)
 {
-	struct error no_cache;
-	if (!options->no_cache && cache_open(cache, &no_cache) < 0)
-		report_note(options->report, "nothing is cached: %s", no_cache.message);
-	int r = open_base(options, *cache, &result->base, err);
+	int r = open_cache(options, cache, err);
+	if (r == 0)
+		r = open_base(options, *cache, &result->base, err);
 	if (r < 0)
 		return r;
 	if (options->output != NULL)

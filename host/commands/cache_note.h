@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "cache/cache.h"
 #include "support/error.h"
 #include "support/report.h"
 
@@ -12,6 +13,12 @@
  * however many entries it keeps out.
  */
 bool cache_note_is_news(struct report *report, int r);
+
+/*
+ * Opens the user's cache. Where there is none *cache is NULL, which one line tells, once a run.
+ * *cache is the caller's to free.
+ */
+void cache_note_open(struct report *report, struct cache **cache);
 
 /*
  * r, err: what a function of the cache gave. Returns r where that is no error, or an interrupt;

@@ -5,6 +5,7 @@
 
 #include "commands/build_base.h"
 #include "commands/build_options.h"
+#include "commands/guest_check.h"
 #include "commands/guest_extras.h"
 #include "commands/guest_run.h"
 #include "commands/kept_archive.h"
@@ -150,7 +151,9 @@ int cache_warm(const struct cache *cache, const struct cache_options *options, s
 {
 	cleanup_build_options struct build_options *build = build_options_new();
 	settle(build, options);
-	int r = warm_guest(cache, build, &options->extras, options->report, err);
+	int r = guest_check(build->accel, err);
+	if (r == 0)
+		r = warm_guest(cache, build, &options->extras, options->report, err);
 	if (r == 0 && options->from != NULL)
 		r = warm_base(cache, options, build, err);
 	report_done(options->report);

@@ -5,6 +5,7 @@
 
 #include "commands/build.h"
 #include "commands/debug_options.h"
+#include "commands/guest_check.h"
 #include "commands/guest_run.h"
 #include "commands/kept_disks.h"
 #include "commands/session_job.h"
@@ -46,8 +47,11 @@ static int debug_kept(const struct debug_options *options, int *status, struct e
 	cleanup_kept_disks struct kept_disks kept = KEPT_DISKS_NONE;
 	cleanup_session_job struct session_job session = {0};
 	struct vm_outcome outcome = {0};
+	int r = guest_check(build->accel, err);
+	if (r < 0)
+		return r;
 	report_stage(build->report, "read", "%s", options->path);
-	int r = kept_disks_open(options->path, &kept, err);
+	r = kept_disks_open(options->path, &kept, err);
 	if (r < 0)
 		return r;
 	const struct guest_run_options run_options = {

@@ -95,7 +95,7 @@ static int give_disk(struct guest_extras *extras, const struct cache *cache,
 	return r;
 }
 
-static bool needs_cache(const struct guest_extras_spec *spec)
+bool guest_extras_need_cache(const struct guest_extras_spec *spec)
 {
 	for (size_t i = 0; i < spec->mount_count; i++) {
 		if (spec->mounts[i].type != GUEST_MOUNT_TMPFS)
@@ -133,7 +133,7 @@ static int open_caches(struct guest_extras *extras, const struct cache *cache, s
 static int make_mounts(struct guest_extras *extras, struct error *err)
 {
 	cleanup_cache struct cache *cache = NULL;
-	int r = needs_cache(extras->spec) ? cache_open(&cache, err) : 0;
+	int r = guest_extras_need_cache(extras->spec) ? cache_open(&cache, err) : 0;
 	extras->mounts = xcalloc(extras->points.count, sizeof(*extras->mounts));
 	extras->mount_specs = xcalloc(extras->points.count, sizeof(*extras->mount_specs));
 	for (size_t i = 0; r == 0 && i < extras->points.count; i++) {

@@ -20,6 +20,9 @@ struct guest_extras_options {
 	enum base_check check; /* of the disks of bind mounts that the cache has */
 };
 
+/* Whether there are mounts that are kept in the cache folder. */
+bool guest_extras_need_cache(const struct guest_extras_spec *spec);
+
 /*
  * Before the disk is assembled: resolves
  * the mount points in the tree, symlinks within its root, and makes those that are missing

@@ -7,6 +7,7 @@
 
 #include "commands/cache_note.h"
 #include "commands/env_list.h"
+#include "commands/guest_check.h"
 #include "commands/kept_disks.h"
 #include "commands/qemu_program.h"
 #include "disk/disk.h"
@@ -167,10 +168,10 @@ static int open_warm(struct guest_run *run, struct error *err)
 	struct report *report = run->options->report;
 	if (run->options->no_cache)
 		return 0;
-	if (run->options->base == NULL && cache_open(&run->own_cache, err) < 0) {
-		report_note(report, "guest: boots, because there is no cache: %s", err->message);
+	if (run->options->base == NULL)
+		cache_note_open(report, &run->own_cache);
+	if (run->options->base == NULL && run->own_cache == NULL)
 		return 0;
-	}
 	/* One for all of a run's entries, where it can be: it knows what has gone for them. */
 	run->cache = run->own_cache != NULL ? run->own_cache : run->options->base->cache;
 	double begin = report_clock(report);
@@ -185,7 +186,9 @@ static int open_warm(struct guest_run *run, struct error *err)
 static int choose_vm(struct guest_run *run, struct error *err)
 {
 	const struct guest_run_options *options = run->options;
-	int r = guest_files_find(&run->files, err);
+	int r = guest_check(options->accel, err);
+	if (r == 0)
+		r = guest_files_find(&run->files, err);
 	if (r < 0)
 		return r;
 	run->vm_options = (struct vm_options){

@@ -1,8 +1,8 @@
 #include "commands/secret_text.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 
 #include "support/fileio.h"

@@ -18,8 +18,8 @@
 struct tar_output {
 	struct layer_sink base; /* what layer_write_to writes to */
 	struct output *file;
-	struct sink *sink;      /* the compressor, or what passes bytes on as they are */
-	struct pump *pump;      /* to the sink, which is the pump's until it is finished */
+	struct sink *sink; /* the compressor, or what passes bytes on as they are */
+	struct pump *pump; /* to the sink, which is the pump's until it is finished */
 };
 
 static int write_piece(void *context, const uint8_t *data, size_t len, struct error *err)

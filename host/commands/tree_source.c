@@ -5,6 +5,7 @@
 
 #include "commands/cache_note.h"
 #include "commands/confined_diff.h"
+#include "commands/guest_check.h"
 #include "commands/guest_unpack.h"
 #include "commands/known_image.h"
 #include "guestfs/guestfs_read.h"
@@ -151,7 +152,9 @@ int tree_source_begin(const struct tree_source *source, struct tree *tree,
 	cleanup_image struct image *image = NULL;
 	bool disk;
 	*to_verify = NULL;
-	int r = is_disk(source, &disk, err);
+	int r = in_guest(source) ? guest_check(source->guest->accel, err) : 0;
+	if (r == 0)
+		r = is_disk(source, &disk, err);
 	if (r == 0 && disk)
 		return read_disk(source, tree, err);
 	if (r == 0)

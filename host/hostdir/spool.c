@@ -52,7 +52,7 @@ static int copy_run(struct spool *spool, int fd, uint64_t from, uint64_t len, co
 		if (r == 0)
 			r = file_copy_range(fd, from, spool->source->fd, spool->end, n, path, err);
 		if (r < 0 && err->kind == ERROR_OUTPUT)
-			error_wrap(err, r, "copying to a temporary file (TMPDIR names its folder)");
+			error_wrap(err, r, "copying to a temporary file in $TMPDIR or /var/tmp");
 		if (r < 0)
 			return r;
 		from += n;

@@ -15,9 +15,9 @@ struct workdir_options {
 
 /*
  * Lays out what differs between the tree's base (tree_freeze) and current state (changes.h) in a
- * new folder, private below one of mode 0700 in the temporary folder (temporary.h), runs script there with the
- * host's bash -e (sh where there is no bash), standard input empty, umask 022, and brings the
- * tree's current state to what it left:
+ * new folder, private below one of mode 0700 in the temporary folder (temporary.h), runs script
+ * there with the host's bash -e (sh where there is no bash), standard input empty, umask 022, and
+ * brings the tree's current state to what it left:
  * - what it left alone (same file, content, mode and times) keeps its inode: owner, mode, xattrs,
  *   under another name as well;
  * - a file or directory that it changed, or replaced by one of the same type as `sed -i` does,

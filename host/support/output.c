@@ -35,8 +35,8 @@ static int open_file(struct output *o, struct error *err)
 	cleanup_free char *folder = path_folder(o->path);
 	o->fd = file_temporary_in(folder, 0666, &o->hidden);
 	return o->fd >= 0 ? 0
-			  : error_set_errno(err, ERROR_OUTPUT, "%s: cannot write to its folder",
-				    o->path);
+			  : error_set_errno(
+				    err, ERROR_OUTPUT, "%s: cannot write to its folder", o->path);
 }
 
 /* Opens the stream that a path names. Returns 1 where it is one, 0 where it is a file. */
@@ -50,8 +50,8 @@ static int open_stream(struct output *o, struct error *err)
 		return error_set(err, ERROR_OUTPUT, EISDIR,
 			"%s: is a folder; name the file to write", o->path);
 	o->is_stream = true;
-	o->stream = number >= 0 ? stream_copy(number, o->path, err)
-				: stream_open(o->path, &st, err);
+	o->stream =
+		number >= 0 ? stream_copy(number, o->path, err) : stream_open(o->path, &st, err);
 	return o->stream < 0 ? o->stream : 1;
 }
 

@@ -18,8 +18,8 @@ bool output_is_stdout(const char *path);
  * Starts an output for path. A file that is not there, or is a regular one, is written under no
  * name, and appears by rename in output_commit. "-", a name of a descriptor (/dev/stdout,
  * /dev/fd/N), a FIFO and a device are streams: what is written is spooled, so that nothing
- * half-written comes out. A FIFO's reader is waited for until a signal (interrupt.h) comes. A folder,
- * a socket, and a path that cannot be written are an ERROR_OUTPUT at once.
+ * half-written comes out. A FIFO's reader is waited for until a signal (interrupt.h) comes. A
+ * folder, a socket, and a path that cannot be written are an ERROR_OUTPUT at once.
  */
 int output_open(const char *path, struct output **out, struct error *err);
 

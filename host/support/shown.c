@@ -19,8 +19,8 @@ static ssize_t write_shown(void *cookie, const char *data, size_t len)
 {
 	struct shown *shown = cookie;
 	if (shown->result == 0)
-		shown->result = outlet_send(
-			&shown->outlet, data, len, "standard output", &shown->err);
+		shown->result =
+			outlet_send(&shown->outlet, data, len, "standard output", &shown->err);
 	errno = -shown->result;
 	return shown->result == 0 ? (ssize_t)len : 0;
 }

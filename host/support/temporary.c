@@ -11,6 +11,7 @@
 #include "support/buffer.h"
 #include "support/memory.h"
 #include "support/path.h"
+#include "support/stream.h"
 
 #define FOLDERS_MAX 3
 
@@ -19,8 +20,10 @@ static char *output_folder;
 
 void temporary_also_beside(const char *path)
 {
-	free(output_folder);
-	output_folder = path_folder(path);
+	struct stat st;
+	free(steal_ptr(&output_folder));
+	if (stream_number(path) < 0 && (stat(path, &st) < 0 || S_ISREG(st.st_mode)))
+		output_folder = path_folder(path);
 }
 
 static const char *chosen(void)
@@ -103,7 +106,10 @@ static int make_somewhere(char **path, const char *what, struct error *err)
 		if (!is_folders(errno))
 			return error_set_errno(
 				err, ERROR_INTERNAL, "cannot make a temporary %s", what);
-		buffer_printf(&tried, "%s%s (%s)", i == 0 ? "" : i + 1 < count ? ", " : " or ",
+		buffer_printf(&tried, "%s%s (%s)",
+			i == 0          ? ""
+			: i + 1 < count ? ", "
+					: " or ",
 			folders[i], strerror(errno));
 	}
 	int code = errno;

@@ -10,7 +10,7 @@
 
 /*
  * Names the output, in whose folder temporary files are where no other folder takes them. Called
- * before there are threads. path: a copy of its folder is kept.
+ * before there are threads. path: a copy of its folder is kept; nothing of a stream (output.h).
  */
 void temporary_also_beside(const char *path);
 
@@ -29,8 +29,8 @@ int folder_temporary(char **path, struct error *err);
 
 /*
  * A new file without a name in this folder, or, on file systems that have none such, one with a
- * hidden name, *name, which the caller frees and unlinks. mode: of the file, less the umask. Returns
- * the descriptor, or -1 and errno.
+ * hidden name, *name, which the caller frees and unlinks. mode: of the file, less the umask.
+ * Returns the descriptor, or -1 and errno.
  */
 int file_temporary_in(const char *folder, unsigned mode, char **name);
 

@@ -13,19 +13,25 @@
 #include "vm/session.h"
 #include "vm/template.h"
 
+int vm_check_accel(enum vm_accel wanted, struct error *err)
+{
+	const char *why = "";
+	if (wanted != VM_ACCEL_KVM || vm_kvm_usable(&why))
+		return 0;
+	return error_set(err, ERROR_QEMU, ENODEV,
+		"KVM was asked for, but %s; without it the guest is slower: --accel tcg", why);
+}
+
 /* Decides between KVM and TCG; what was found goes to the report where nobody had asked for it. */
 static int choose_accel(
 	enum vm_accel wanted, enum vm_accel *accel, struct report *report, struct error *err)
 {
 	const char *why = "";
 	*accel = wanted;
-	if (wanted == VM_ACCEL_TCG)
-		return 0;
+	int r = vm_check_accel(wanted, err);
+	if (r < 0 || wanted == VM_ACCEL_TCG)
+		return r;
 	bool kvm = vm_kvm_usable(&why);
-	if (wanted == VM_ACCEL_KVM && !kvm)
-		return error_set(err, ERROR_QEMU, ENODEV,
-			"KVM was asked for, but %s; without it the guest is slower: --accel tcg",
-			why);
 	*accel = kvm ? VM_ACCEL_KVM : VM_ACCEL_TCG;
 	if (kvm)
 		report_note(report, "guest: runs with KVM");

@@ -148,6 +148,12 @@ struct vm_outcome {
  */
 bool vm_kvm_usable(const char **why);
 
+/*
+ * Fails with ERROR_QEMU and the reason where KVM is wanted and cannot be used: before anything is
+ * started for it.
+ */
+int vm_check_accel(enum vm_accel wanted, struct error *err);
+
 /* The most CPUs that a guest can have. */
 #define VM_CPUS_MAX 255u
 

@@ -80,7 +80,8 @@ static void test_no_room(void **state)
 	assert_true(run_script(tree, "true", &report, &err) < 0);
 	assert_int_equal(err.kind, ERROR_OUTPUT);
 	assert_string_equal(err.message,
-		"/nonexistent/folder: cannot make a working folder: No such file or directory");
+		"/nonexistent/folder: cannot make a temporary folder where TMPDIR says: No such "
+		"file or directory");
 	setenv("TMPDIR", old, 1);
 
 	static const struct item items[] = {{'f', "f", 0644, 1, "more than fits", 0}, {0}};

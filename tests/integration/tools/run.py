@@ -118,8 +118,8 @@ def main():
     actions = [(on.rpartition("=")[0].encode(), on.rpartition("=")[2]) for on in arguments.on]
 
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    # A shell's background job ignores these; the command is to have them as at a terminal.
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE):
+    # A background job of a shell, or nohup, ignores these; the command is to have them as at a terminal.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
     command = subprocess.Popen(arguments.command, stderr=subprocess.PIPE, start_new_session=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
