@@ -53,6 +53,7 @@ script='echo 0 > /c/log; i=0; while [ $i -lt 30 ]; do
 i=$((i + 1)); echo $i >> /c/log; sync; echo "synced $i" >&2; sleep 0.02; done'
 build=(build --accel "$LAYERVM_TEST_ACCEL" --from "$work/base.tar" -t x:1 "${mount[@]}"
   -o "$out/image.tar" --run)
+# shellcheck disable=SC2034 # read through a name reference
 debug=(debug --accel "$LAYERVM_TEST_ACCEL" "$work/base.tar" "${mount[@]}" --command)
 
 part "the cache mount is there after a run that nothing disturbed"
