@@ -144,6 +144,11 @@ def sources():
 def packages():
     find("mmdebstrap")
     sources()
+    if os.geteuid() != 0:
+        try:
+            run("unshare", "--map-root-user", "--map-auto", "true")
+        except Lacking:
+            run(find("sudo"), "-n", "true")
     with tempfile.TemporaryDirectory() as state:
         os.makedirs(f"{state}/lists/partial")
         run("apt-get", "-o", f"Dir::State::lists={state}/lists", "-o", "APT::Sandbox::User=root",
