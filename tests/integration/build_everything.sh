@@ -124,7 +124,7 @@ dump tar "$debian" > "$work/base.dump"
 dump image "$out/everything.tar" > "$work/all.dump"
 "$here/tools/layer_check.py" "$work/base.dump" "$work/all.dump" "$work/layer.tar"
 
-if lacks root umoci skopeo; then
+if is_missing root umoci skopeo; then
   not_here "$lacking"
 else
   echo "-- umoci unpacks the same"

@@ -54,7 +54,7 @@ CONFIG
   "sha256:$(sha256sum < "$work/layer.tar" | cut -d' ' -f1)" ] || fail "the diff ID is wrong"
 
 echo "-- skopeo reads both layouts, and sees one image in them"
-if lacks skopeo; then
+if is_missing skopeo; then
   not_here "$lacking"
   exit
 fi

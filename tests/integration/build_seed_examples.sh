@@ -2,7 +2,7 @@
 # The examples of buildImage's documentation, with the static busybox in the place of packages.
 . "${0%/*}/lib.sh"
 
-! lacks busybox || skip "$lacking" "no busybox: install busybox-static"
+! is_missing busybox || skip "$lacking" "no busybox: install busybox-static"
 mkdir -p "$work/redis/bin" "$work/hello/bin"
 cp "$(command -v busybox)" "$work/redis/bin/redis-server"
 cp "$(command -v busybox)" "$work/hello/bin/hello"

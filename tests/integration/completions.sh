@@ -81,7 +81,7 @@ part "bash takes the file where names are checked to the last"
 grep -q -- '-F _layervm layervm' "$work/complete" || fail "nothing is registered"
 
 part "zsh"
-if ! lacks zsh; then
+if ! is_missing zsh; then
   zsh -n "$completions/_layervm"
   # In a terminal of its own, as _arguments works in no other place.
   zsh_completes() { # LINE EXPECTED
@@ -97,7 +97,7 @@ else
 fi
 
 part "fish"
-if ! lacks fish; then
+if ! is_missing fish; then
   export HOME=$work
   fish_completed() {
     fish --no-config -c 'source $argv[1]; complete -C $argv[2]' "$completions/layervm.fish" "$1" |

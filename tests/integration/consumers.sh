@@ -25,7 +25,7 @@ gzip -dc "$app.gz" | cmp - "$app"
 zstd -dqc "$app.zst" | cmp - "$app"
 
 part "skopeo copy, docker-archive and oci-archive"
-if ! lacks skopeo; then
+if ! is_missing skopeo; then
   skopeo copy "docker-archive:$app" "oci:$work/from-docker:1" > "$work/skopeo.log" 2>&1
   skopeo copy "oci-archive:$app" "oci:$work/from-oci:1" > "$work/skopeo.log" 2>&1
   skopeo copy "oci-archive:$app" "docker-archive:$work/again.tar:app:again" > "$work/skopeo.log" 2>&1
@@ -41,7 +41,7 @@ else
 fi
 
 part "umoci unpack"
-if ! lacks root umoci skopeo; then
+if ! is_missing root umoci skopeo; then
   for layout in docker oci; do
     umoci_rootfs "$layout-archive:$app" "$work/umoci-$layout"
     dump folder "$work/umoci-$layout" > "$work/umoci.dump"

@@ -68,7 +68,7 @@ expect_fail 9 'script: the command ended with status 9' -q "$work/base.tar" --co
   --commit -t x:1 -o "$out/none.tar"
 
 part "skopeo reads it"
-if ! lacks skopeo; then
+if ! is_missing skopeo; then
   skopeo inspect "docker-archive:$work/committed.tar" > "$work/inspected"
   [ "$(jq -r '.Layers | length' "$work/inspected")" = 2 ] || fail "$(cat "$work/inspected")"
 else

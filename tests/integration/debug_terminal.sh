@@ -4,7 +4,7 @@
 . "${0%/*}/lib.sh"
 . "${0%/*}/tmux.sh"
 
-! lacks busybox || skip "$lacking" "no busybox: install busybox-static"
+! is_missing busybox || skip "$lacking" "no busybox: install busybox-static"
 busybox_rootfs "$work/rootfs"
 for applet in vi top less stty tty seq clear; do
   ln -s busybox "$work/rootfs/bin/$applet"
@@ -51,7 +51,7 @@ in_script() { # NAME
 
 part "a shell: its prompt, TERM, colours, its terminal"
 # One that leaves the terminal's modes to the programs, where there is such a one.
-if ! lacks dash; then
+if ! is_missing dash; then
   open_terminal dash -i
 else
   not_here "$lacking" "a shell that leaves the terminal's modes to the programs; bash does not"

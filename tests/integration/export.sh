@@ -76,7 +76,7 @@ same "$work/expected.dump" "$work/same.dump"
 lv export -q "$work/plain.tar" --compression gzip | gzip -dc | cmp - "$out/plain.tar"
 lv export -q "$work/plain.tar" -o "$out/x.tar.gz"
 gzip -dc "$out/x.tar.gz" | cmp - "$out/plain.tar"
-if lacks zstd; then
+if is_missing zstd; then
   not_here "$lacking"
 else
   lv export -q "$work/plain.tar" --compression zstd | zstd -dc | cmp - "$out/plain.tar"
@@ -117,7 +117,7 @@ lv export -q "$work/plain.tar" > /dev/full 2> "$work/stderr" || status=$?
 grep -q '^layervm: output: ' "$work/stderr" || fail "a full disk: $(cat "$work/stderr")"
 
 part "the tar of what was built is what was built"
-if ! lacks busybox; then
+if ! is_missing busybox; then
   base_busybox "$work/base.tar"
   busybox_rootfs "$work/busybox"
   build --from "$work/base.tar" --copy "$work/busybox" --extra-commands 'rm -f bin/yes; ln bin/sh bin/sh2' \
@@ -137,14 +137,14 @@ without_root_time() {
 }
 
 part "GNU tar and bsdtar unpack it"
-if ! lacks root; then
+if ! is_missing root; then
   mkdir "$work/gnu" "$work/bsd"
   tar --numeric-owner --xattrs --xattrs-include='*' --warning=no-timestamp \
     -C "$work/gnu" -xpf "$work/rootfs.tar"
   dump folder "$work/gnu" | without_root_time > "$work/found.dump"
   without_root_time < "$work/expected.dump" > "$work/rootless.dump"
   same "$work/rootless.dump" "$work/found.dump"
-  if lacks bsdtar; then
+  if is_missing bsdtar; then
     not_here "$lacking"
   else
     bsdtar --numeric-owner --xattrs -C "$work/bsd" -xpf "$work/rootfs.tar"

@@ -5,9 +5,9 @@
 . "${0%/*}/lib.sh" || exit
 
 need_appliance
-! lacks guestfish || skip "$lacking" "no guestfish, which makes the disks: install it"
-! lacks qemu-img || skip "$lacking" "no qemu-img, which makes disks of them: install qemu-utils"
-! lacks busybox || skip "$lacking" "no busybox: install busybox-static"
+! is_missing guestfish || skip "$lacking" "no guestfish, which makes the disks: install it"
+! is_missing qemu-img || skip "$lacking" "no qemu-img, which makes disks of them: install qemu-utils"
+! is_missing busybox || skip "$lacking" "no busybox: install busybox-static"
 
 # make_system NAME FSTAB: $work/NAME.tar, which disks are filled from, and what `export` makes of it.
 make_system() {

@@ -9,7 +9,7 @@ if without fixtures || [ -z "${LAYERVM_FIXTURES-}" ]; then
 fi
 fixtures=$LAYERVM_FIXTURES
 oracle=
-if ! lacks root umoci skopeo; then
+if ! is_missing root umoci skopeo; then
   oracle=umoci
 else
   not_here "$lacking" "umoci and skopeo as root; dump.py's own merge is the only oracle"

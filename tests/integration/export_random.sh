@@ -17,7 +17,7 @@ for n in $(seq "$seed" $((seed + stacks - 1))); do
   lv export -q "$work/rootfs.tar" | cmp - "$work/rootfs.tar" || fail "seed $n: exported again"
 done
 
-if lacks root umoci skopeo; then
+if is_missing root umoci skopeo; then
   not_here "$lacking" "umoci and skopeo as root"
   exit
 fi

@@ -5,8 +5,8 @@
 
 reader=$LAYERVM_BUILD/tests/integration/read_disk
 need_appliance
-! lacks guestfish || skip "$lacking" "no guestfish, which makes the disks: install it"
-! lacks busybox || skip "$lacking" "no busybox: install busybox-static"
+! is_missing guestfish || skip "$lacking" "no guestfish, which makes the disks: install it"
+! is_missing busybox || skip "$lacking" "no busybox: install busybox-static"
 
 # read_disk ARGUMENT...: as in read_disk.c; what it says is left in $work/said.
 read_disk() {

@@ -42,7 +42,7 @@ grep -qF 'User: \033[2J' "$work/text" || fail "no User in: $(cat "$work/text")"
 grep -q $'\e' "$work/text" && fail "an escape sequence went through"
 
 part "the same layers as skopeo says"
-if lacks skopeo; then
+if is_missing skopeo; then
   skip_part "$lacking"
 elif without fixtures || [ -z "${LAYERVM_FIXTURES-}" ]; then
   skip_part fixtures

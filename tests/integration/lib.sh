@@ -59,9 +59,9 @@ without() {
   [[ ",${LAYERVM_TEST_WITHOUT-}," = *",$1,"* ]]
 }
 
-# lacks NAME...: whether root or one of the programs is not here; $lacking has the names that are not.
+# is_missing NAME...: whether root or one of the programs is not here; $lacking has the names that are not.
 lacking=
-lacks() {
+is_missing() {
   local name missing=()
   for name; do
     if without "$name" || { [ "$name" = root ] && ! is_root; } ||
@@ -328,7 +328,7 @@ busybox_rootfs() {
 
 # base_busybox FILE: a docker archive of one layer, under a MB, made from the busybox of this host.
 base_busybox() {
-  ! lacks busybox || skip "$lacking" "no busybox: install busybox-static"
+  ! is_missing busybox || skip "$lacking" "no busybox: install busybox-static"
   busybox_rootfs "$work/busybox"
   tar_folder "$work/busybox" "$work/busybox.tar"
   docker_archive "$1" base:busybox \
@@ -361,7 +361,7 @@ podman_reason=
 start_podman() {
   podman=(podman --root "$work/podman" --runroot "$work/podman-run" --storage-driver vfs)
   podman_reason="lacking: podman, root"
-  ! without podman && ! lacks podman root || return 1
+  ! without podman && ! is_missing podman root || return 1
   takes_tars "${podman[@]}" && return
   # shellcheck disable=SC2034 # read by the stories
   podman_reason="podman takes no archive of tar's: $(tail -n 1 "$work/control.log")"
@@ -374,7 +374,7 @@ docker_reason=
 start_docker() {
   local socket=$work/docker.sock log=$work/dockerd.log
   docker_reason="lacking: docker, dockerd, root"
-  ! lacks docker dockerd root || return 1
+  ! is_missing docker dockerd root || return 1
   dockerd --iptables=false --ip6tables=false --bridge=none --storage-driver=vfs \
     --data-root "$work/docker" --exec-root "$work/docker-exec" -p "$work/docker.pid" \
     -H "unix://$socket" > "$log" 2>&1 &

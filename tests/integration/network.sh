@@ -3,7 +3,7 @@
 # its loopback; and neither addresses nor proxies of it in the image.
 . "${0%/*}/lib.sh"
 
-! lacks passt || skip "$lacking" "no passt: install it"
+! is_missing passt || skip "$lacking" "no passt: install it"
 export LAYERVM_CACHE_DIR=$work/cache
 unset HTTP_PROXY http_proxy HTTPS_PROXY https_proxy FTP_PROXY ftp_proxy ALL_PROXY all_proxy \
   NO_PROXY no_proxy
@@ -110,7 +110,7 @@ HTTPS_PROXY=https://its-own
 PROXIES
 
 part "no route of root's in the guest leads to this machine's loopback"
-if ! lacks busybox; then
+if ! is_missing busybox; then
   mkdir "$work/tools"
   cp "$(command -v busybox)" "$work/tools/"
   cat "$work/hear" - > "$work/script" <<SCRIPT

@@ -61,7 +61,7 @@ for compression in gzip zstd; do
 done
 echo "-- compressed: the same"
 
-if lacks root; then
+if is_missing root; then
   not_here "$lacking" "as another user"
 else
   chmod 1777 "$out"

@@ -73,7 +73,7 @@ dump entries "$work/layer.tar" --no-mtime | sed 's/ .*//' > "$work/entries"
 same_text "$work/entries" <<< ran
 
 part "the network of a spec"
-if ! lacks passt; then
+if ! is_missing passt; then
   cat > "$work/spec.json" <<'SPEC'
 {"name": "spec", "tag": "1", "fromImage": "base.tar", "network": "user",
  "runAsRoot": "grep -q nameserver /etc/resolv.conf; ls /sys/class/net; echo > /ran"}

@@ -87,7 +87,7 @@ same_text "$work/image.names" <<'TREE'
 /opaque/young f
 /\xc3\xbcn\xc3\xafcode f
 TREE
-if lacks root umoci skopeo; then
+if is_missing root umoci skopeo; then
   not_here "$lacking"
 else
   umoci_rootfs "docker-archive:$work/two.tar" "$work/unpacked"

@@ -1,7 +1,7 @@
 # A terminal for stories: tmux with a server of the story's own. Sourced after lib.sh.
 
 # shellcheck shell=bash disable=SC2154 # work is of lib.sh
-! lacks tmux || skip "$lacking" "no tmux: install tmux"
+! is_missing tmux || skip "$lacking" "no tmux: install tmux"
 
 export TMUX_TMPDIR=$work
 unset TMUX

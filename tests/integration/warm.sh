@@ -244,7 +244,7 @@ LAYERVM_CACHE_DIR=$work/open one --run "$script"
 restored false
 grep -q "$not_used" "$work/build.log"
 [ -z "$(ls -A "$work/open")" ] || fail "something was left in a folder that is open to others"
-if lacks root; then
+if is_missing root; then
   not_here "$lacking" "the cache of another user"
 else
   one --run "$script"

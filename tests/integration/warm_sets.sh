@@ -76,7 +76,7 @@ same_text <(tar -xOf "$work/layer.tar" copy) <<< $'of the first folder\nof the s
 same_text "$work/two/file" <<< "of the second folder"
 
 part "a network, alone and with a folder"
-if ! lacks passt; then
+if ! is_missing passt; then
   script='grep -c "^eth0" /proc/net/route > /routes; [ -e /src/file ] || [ ! -e /src ]'
   thrice yes --network user
   thrice yes --network user --mount "$one"

@@ -40,7 +40,7 @@ on_machine_without passt 77 network
 on_machine_without packages 77 build_everything
 
 echo "-- mounting: by a user, by root, by neither"
-if ! lacks root && mount_namespace; then
+if ! is_missing root && mount_namespace; then
   LAYERVM_TEST_WITHOUT=unshare-rm mount_namespace || fail "root cannot mount"
   [ "${unshare[*]}" = "unshare -m" ] || fail "root mounts by ${unshare[*]}"
 fi
