@@ -34,7 +34,8 @@ int image_enter(struct fault *fault);
 void image_thaw(void);
 
 /*
- * Of what the image's disk is full now: EXIT_FLAG_DISK_FULL and EXIT_FLAG_FILES_FULL; 0: of neither.
+ * Of what the image's disk is full now: EXIT_FLAG_DISK_FULL and EXIT_FLAG_FILES_FULL; 0: of
+ * neither.
  */
 uint32_t image_full(void);
 

@@ -4,8 +4,6 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <stdbool.h>
-#include <string.h>
 #include <unistd.h>
 
 #define READ_SIZE (256u << 10)
@@ -86,13 +84,6 @@ static int name_member(const struct member *member, int code, struct error *err)
 	return error_wrap(err, code, "%s", path != NULL ? path : "?");
 }
 
-/* Whether libarchive passed over a record of the entry, and warns of that. */
-static bool lacks_record(struct archive *tar, int status)
-{
-	const char *words = archive_error_string(tar);
-	return status == ARCHIVE_WARN && words != NULL && strstr(words, "> 1MB") != NULL;
-}
-
 /* What is done with each member: unpacker_look or unpacker_apply. */
 typedef int apply_fn(struct unpacker *unpacker, struct member *member, struct error *err);
 
@@ -111,11 +102,6 @@ static int read_members(
 		if (status != ARCHIVE_OK && status != ARCHIVE_WARN)
 			return error_set(err, ERROR_INPUT, EINVAL, "at byte %" PRId64 ": %s", at,
 				archive_error_string(tar));
-		if (lacks_record(tar, status))
-			return error_set(err, ERROR_INPUT, E2BIG,
-				"at byte %" PRId64 ": a pax record of over 1 MB, which is not "
-				"read",
-				at);
 		int r = tar_check_entry(reader->check, (uint64_t)at, &member.said, err);
 		if (r < 0)
 			return r;

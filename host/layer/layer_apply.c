@@ -263,19 +263,6 @@ static int apply_entry(
 }
 
 /*
- * libarchive passes over a pax record of over 1 MB with a warning, and the entry has another
- * name or fewer attributes then.
- */
-static int check_records(struct archive *archive, int status, int64_t at, struct error *err)
-{
-	const char *words = archive_error_string(archive);
-	if (status != ARCHIVE_WARN || words == NULL || strstr(words, "> 1MB") == NULL)
-		return 0;
-	return error_set(err, ERROR_INPUT, E2BIG,
-		"at byte %" PRId64 ": a pax record of over 1 MB, which is not read", at);
-}
-
-/*
  * The next header follows a file's data, which is padded to whole blocks. A sparse map may claim
  * more than there is, and so the same bytes for many files; or less, where libarchive passes over
  * a part of it that does not fit the file.
@@ -308,9 +295,7 @@ static int read_entries(struct reader *r, struct archive *archive)
 		if (status != ARCHIVE_OK && status != ARCHIVE_WARN && status != ARCHIVE_EOF)
 			return error_set(r->err, ERROR_INPUT, EINVAL, "at byte %" PRId64 ": %s", at,
 				archive_error_string(archive));
-		code = check_records(archive, status, at, r->err);
-		if (code == 0)
-			code = check_data_end(r, (uint64_t)at);
+		code = check_data_end(r, (uint64_t)at);
 		if (code == 0)
 			code = status == ARCHIVE_EOF
 				       ? tar_check_end(r->check, r->err)

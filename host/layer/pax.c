@@ -326,8 +326,8 @@ static bool fail_form(size_t at, char fault[PAX_FAULT_SIZE])
 {
 	snprintf(fault, PAX_FAULT_SIZE,
 		"at byte %zu of its pax header is no record \"LENGTH KEY=VALUE\" that ends where "
-		"it says",
-		at);
+		"it says, of %d bytes at most",
+		at, RECORD_MAX);
 	return false;
 }
 
