@@ -31,7 +31,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # Programs that a test may lack: the name is theirs.
 PROGRAMS = {
-    "bsdtar", "busybox", "dash", "docker", "dockerd", "fish", "guestfish", "mke2fs", "passt", "qemu-img",
+    "bsdtar", "busybox", "dash", "debugfs", "docker", "dockerd", "fish", "getfacl", "git", "guestfish", "mke2fs", "passt", "qemu-img",
     "qemu-system-x86_64", "setfattr", "skopeo", "tmux", "umoci", "zsh", "zstd",
 }  # fmt: skip
 
@@ -115,6 +115,11 @@ def user_xattrs():
             os.setxattr(file.name, "user.x", b"y")
         except OSError as error:
             lack(f"the file system of TMPDIR has no user attributes: {error.strerror}")
+
+
+def acls():
+    with tempfile.NamedTemporaryFile() as file:
+        run(find("setfacl"), "-m", "u:7:r", file.name)
 
 
 def sparse_files():
@@ -251,6 +256,7 @@ CHECKS = {
     "docker-run": lambda: with_docker("/bin/busybox", "true"),
     "fixtures": fixtures,
     "kvm": kvm,
+    "acls": acls,
     "landlock": landlock,
     "libguestfs-dev": libguestfs_dev,
     "modules-folder": modules_folder,

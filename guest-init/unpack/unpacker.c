@@ -247,7 +247,7 @@ static int apply_linked(struct unpacker *u, const struct member_name *name, stru
 
 static int apply_root(struct unpacker *u, struct member *member, struct error *err)
 {
-	struct attributes attributes;
+	struct attributes attributes = {0};
 	int r = directory_leave(&u->current, err);
 	if (r == 0)
 		r = attributes_read(member, &attributes, err);

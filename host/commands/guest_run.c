@@ -332,7 +332,7 @@ static int do_job(struct guest_run *run, const struct vm_job *job, struct vm_out
 {
 	__attribute__((cleanup(free_surroundings))) struct job_surroundings surroundings;
 	surround(&surroundings, job, run->extras);
-	struct disk_state disk;
+	struct disk_state disk = {0};
 	int r = run->vm == NULL ? start(run, err) : 0;
 	if (r == 0)
 		r = disk_state(run->base, &disk, err);

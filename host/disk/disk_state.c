@@ -40,7 +40,7 @@ int disk_state(int fd, struct disk_state *state, struct error *err)
 
 int disk_size(int fd, uint64_t *size, struct error *err)
 {
-	struct disk_state state;
+	struct disk_state state = {0};
 	int r = disk_state(fd, &state, err);
 	if (r == 0)
 		*size = state.size;

@@ -2,7 +2,9 @@
 # Image documents as other tools write them, and what is said of those that are odd. No guest runs.
 . "${0%/*}/lib.sh"
 
-has skopeo || skip "no skopeo"
+if is_missing skopeo; then
+  skip "$lacking"
+fi
 
 mkdir "$work/one" "$work/two"
 seq 1000 > "$work/one/numbers"

@@ -93,12 +93,18 @@ done
 
 echo "-- tar --acls and bsdtar --acls bring ACLs back"
 touch "$work/read/probe"
-if ! has getfacl || ! is_root || ! setfacl -m u:7:r "$work/read/probe" 2> "$work/words"; then
-  echo "   not here: getfacl and setfacl, as root, on a file system with ACLs"
+if is_missing root getfacl; then
+  not_here "$lacking"
+  exit
+elif ! setfacl -m u:7:r "$work/read/probe" 2> "$work/words"; then
+  not_here acls "$(cat "$work/words")"
   exit
 fi
 for tool in "tar --acls --warning=no-unknown-keyword --warning=no-timestamp" "bsdtar --acls -p"; do
-  has "${tool%% *}" || continue
+  if is_missing "${tool%% *}"; then
+    not_here "$lacking"
+    continue
+  fi
   rm -rf "$work/read"
   mkdir "$work/read"
   $tool -xf "$work/rootfs.tar" -C "$work/read" ./file ./folder

@@ -6,16 +6,6 @@
 base_busybox "$work/base.tar"
 step=(--from "$work/base.tar" -t refused:1 --run true -o "$out/image.tar")
 
-# A /dev/kvm that makes no virtual machines, where this machine's may.
-cat > "$work/without-kvm" << SCRIPT
-#!/bin/sh
-[ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm || exit 77
-exec "$LAYERVM_BINARY" "\$@"
-SCRIPT
-chmod +x "$work/without-kvm"
-unshare=(unshare -m)
-is_root || unshare=(unshare -Urm)
-
 # refused STATUS WORDS ARGUMENT...: its standard error is one line, and it begins with the words.
 refused() {
   local status=0
@@ -27,10 +17,7 @@ refused() {
 }
 
 part "--accel kvm without KVM"
-run=("$LAYERVM_BINARY")
-if [ -e /dev/kvm ]; then
-  run=("${unshare[@]}" "$work/without-kvm")
-fi
+run=("$here/tools/machine.py" --kvm absent -- "$LAYERVM_BINARY")
 if "${run[@]}" --version > "$work/version" 2>&1; then
   kvm='qemu: KVM was asked for, but .*--accel tcg'
   refused 125 "$kvm" build --accel kvm "${step[@]}"
@@ -41,7 +28,7 @@ if "${run[@]}" --version > "$work/version" 2>&1; then
   [ ! -e "$LAYERVM_CACHE_DIR" ] || [ -z "$(find "$LAYERVM_CACHE_DIR" -type f -size +0)" ] ||
     fail "the cache has something"
 else
-  skip_part "no mount namespace: $(head -n 1 "$work/version")"
+  skip_part seccomp-notify "$(head -n 1 "$work/version")"
 fi
 
 part "a cache folder that cannot be made"

@@ -4,7 +4,9 @@
 # it. LAYERVM_TEST_SEED chooses signals and times, LAYERVM_TEST_RUNS how many random runs there are.
 . "${0%/*}/lib.sh"
 
-has debugfs || skip "no debugfs: install e2fsprogs"
+if is_missing debugfs; then
+  skip "$lacking"
+fi
 base_busybox "$work/base.tar"
 seed=${LAYERVM_TEST_SEED:-$RANDOM}
 runs=${LAYERVM_TEST_RUNS:-6}

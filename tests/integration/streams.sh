@@ -123,9 +123,9 @@ part "temporary files where /var/tmp, then /tmp, takes none"
 unshare=(unshare -m)
 is_root || unshare=(unshare -Urm)
 cat > "$work/read-only.sh" <<'SCRIPT'
-mount --bind "$1" /mnt || exit 77
+mount --bind "$1" /mnt || exit
 for folder in $2; do
-  mount --bind "$folder" "$folder" && mount -o remount,bind,ro "$folder" || exit 77
+  mount --bind "$folder" "$folder" && mount -o remount,bind,ro "$folder" || exit
 done
 unset TMPDIR
 shift 2
@@ -138,7 +138,7 @@ without() {
     < "$work/base.tar" > "$work/stdout" 2> "$work/stderr" || status=$?
 }
 if ! "${unshare[@]}" sh "$work/read-only.sh" "$work" "/var/tmp /tmp" true 2> "$work/unshare.log"; then
-  skip_part "no mount namespace"
+  skip_part mounts "no mount namespace"
 else
   for folders in /var/tmp "/var/tmp /tmp"; do
     without "$folders" export -q - -o /mnt/out.tar

@@ -3,7 +3,9 @@
 # differ it refuses. LAYERVM_TEST_SEED chooses the first tar, LAYERVM_TEST_TARS how many there are.
 . "${0%/*}/lib.sh" || exit
 
-has bsdtar || skip "no bsdtar"
+if is_missing bsdtar; then
+  skip "$lacking"
+fi
 seed=${LAYERVM_TEST_SEED:-$((EPOCHSECONDS % 1000000))}
 mkdir "$work/tars" "$work/made"
 
@@ -46,7 +48,9 @@ for name, form in (("ustar", tarfile.USTAR_FORMAT), ("gnu", tarfile.GNU_FORMAT),
     with tarfile.open(f"{sys.argv[1]}/python-{name}.tar", "w", format=form) as t:
         t.add("short/file" if name == "ustar" else ".")
 EOF
-if has git; then
+if is_missing git; then
+  not_here "$lacking" "a tar of git's"
+else
   git init -q "$work/repository"
   echo x > "$work/repository/file"
   git -C "$work/repository" add file
@@ -59,8 +63,8 @@ cd /
 echo "-- tars with odd headers: LAYERVM_TEST_SEED=$seed"
 "$here/tools/tar_readers.py" "$LAYERVM_BINARY" "$work/tars" "$seed" "${LAYERVM_TEST_TARS:-400}"
 
-if ! is_root || ! has umoci; then
-  echo "   not here: umoci, as root"
+if is_missing root umoci; then
+  not_here "$lacking" "umoci, as root"
   exit
 fi
 echo "-- the same by umoci, which reads as container runtimes do"

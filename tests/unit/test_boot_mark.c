@@ -50,8 +50,8 @@ static void test_earlier_boots(void **state)
 	(void)state;
 	cleanup_cache struct cache *cache = open_cache();
 	put(cache, "a");
-	if (!is_marked(cache, "a"))
-		skip(); /* no boot is told from another here */
+	/* A boot is told from another one by the kernel's number for it. */
+	assert_true(is_marked(cache, "a"));
 	put(cache, "b");
 	assert_int_equal(count(cache), 2);
 	/* No machine here was started so long ago. */
@@ -68,8 +68,7 @@ static void test_number(void **state)
 	(void)state;
 	cleanup_cache struct cache *cache = open_cache();
 	put(cache, "first");
-	if (!is_marked(cache, "first"))
-		skip();
+	assert_true(is_marked(cache, "first"));
 	for (unsigned i = 0; i < BOOT_MARKS_MAX + 50; i++) {
 		const struct digest key = digest_of(&i, sizeof(i));
 		assert_int_equal(cache_mark(cache, BOOT_MARK_KIND, &key, &err), 0);

@@ -24,6 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "skips.h"
 #include "support/child.h"
 #include "support/fileio.h"
 #include "support/memory.h"
@@ -160,8 +161,9 @@ static void test_calls_of_passt(void **state)
 static void test_files(void **state)
 {
 	(void)state;
+	/* Files and programs are Landlock's share. */
 	if (!has_landlock())
-		skip(); /* files and programs are Landlock's share */
+		skip_test("landlock");
 	cleanup_free char *found = run(start_as_qemu, program, "files", true);
 	assert_string_equal(found, "a file of the user's: EACCES\n"
 				   "a file of the user's, for writing: EACCES\n"
