@@ -100,7 +100,8 @@ build --from "$debian" --run "$work/everything.sh" -t everything:1 -o "$out/ever
   --disk-size 2048 --source-date-epoch "$epoch"
 
 echo "-- the archive holds what the guest saw"
-own=(--exclude /oracle --exclude /dev --exclude /proc --exclude /sys)
+# What is there for the script alone is not in the image: /etc/hosts, which the base lacks, is one.
+own=(--exclude /oracle --exclude /dev --exclude /proc --exclude /sys --exclude /etc/hosts)
 mkdir "$work/upper"
 top_layer "$out/everything.tar" "$work/layer.tar"
 tar xf "$work/layer.tar" -C "$work/upper" --warning=no-unknown-keyword oracle
