@@ -188,9 +188,9 @@ script='cp /src/file /c/file'
 set_of_two=(--mount "$one" --mount "type=cache,id=bad,dst=/c")
 rm -rf "$work/cache/mount"
 run "${set_of_two[@]}"
-# A feature of the file system that nobody knows.
+# The first group's block bitmap, which would lie outside of the disk.
 printf '\377\377\377\377' |
-  dd of="$(find "$work/cache/mount" -type f)" bs=1 seek=$((1024 + 0x60)) conv=notrunc status=none
+  dd of="$(find "$work/cache/mount" -type f)" bs=1 seek=4096 conv=notrunc status=none
 rm "$out/x.tar"
 forget_steps
 expect_fail 125 'guest: cannot mount a mounted disk as ext4' \
