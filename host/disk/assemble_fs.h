@@ -38,7 +38,6 @@ int assemble_fs_open(
 
 /* Frees all; what was not finished is not written. */
 void assemble_fs_free(struct assemble_fs *f);
-#define cleanup_assemble_fs __attribute__((cleanup(assemble_fs_free)))
 
 /* The block that the next byte of data goes to: data is written in whole blocks. */
 static inline uint64_t assemble_fs_next(const struct assemble_fs *f)
