@@ -20,11 +20,9 @@
 
 bool cache_disk_is_clean(int fd)
 {
-	struct disk_state state;
-	struct error err;
 	struct stat st;
 	return fstat(fd, &st) == 0 && st.st_size == (off_t)VM_DISK_SIZE &&
-	       disk_state(fd, &state, &err) == 0 && state.is_clean && state.size <= DISK_SIZE_MAX;
+	       disk_is_sound(fd, DISK_SIZE_MAX);
 }
 
 /* An empty disk under the ID's key, unless there is one by now. */

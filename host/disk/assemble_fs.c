@@ -104,8 +104,9 @@ int assemble_fs_open(struct assemble_fs *f, int fd, const struct geometry *g, st
 	struct ext2_super_block super = super_of(g);
 	assemble_io_init(&f->io, fd, (uint64_t)g->inode_table * DISK_BLOCK_SIZE,
 		(uint64_t)g->data * DISK_BLOCK_SIZE);
-	errcode_t code = ext2fs_initialize(
-		f->io.name, 0, &super, (io_manager)(uintptr_t)&assemble_io_manager, &f->fs);
+	/* The flag is for bitmaps as trees, which find a free inode without a search bit by bit. */
+	errcode_t code = ext2fs_initialize(f->io.name, EXT2_FLAG_64BITS, &super,
+		(io_manager)(uintptr_t)&assemble_io_manager, &f->fs);
 	if (code != 0)
 		return assemble_io_error(&f->io, code, "begin a file system", err);
 	ext2_filsys fs = f->fs;

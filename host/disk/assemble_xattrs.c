@@ -31,6 +31,7 @@ static const struct prefix {
 
 #define ACL_HEAD 4u
 #define ACL_DISK_SHORT 4u /* tag and permissions */
+#define PERM_MAX 7u       /* reread_xattrs and the kernel take no other bits */
 
 /*
  * The length of an ACL in ext4's form (ext4_acl_header), which leaves out the ID where it means
@@ -50,6 +51,8 @@ static uint32_t acl_length(const struct xattr *xattr)
 		i += (uint32_t)sizeof(struct posix_acl_xattr_entry)) {
 		struct posix_acl_xattr_entry entry;
 		memcpy(&entry, at + i, sizeof(entry));
+		if (entry.e_perm > PERM_MAX)
+			return 0;
 		switch (entry.e_tag) {
 		case ACL_USER:
 		case ACL_GROUP:

@@ -66,11 +66,20 @@ int disk_assemble(struct tree *tree, int fd, const struct disk_options *options,
 struct disk_state {
 	uint64_t size;   /* of the file system in bytes: the file may be longer */
 	uint64_t inodes; /* that it has, free ones too */
-	bool is_clean;   /* unmounted as it should be, and the kernel found no error in it */
 };
 
-/* Reads the superblock. Fails with ERROR_INTERNAL where there is no file system. */
+/*
+ * Reads the superblock with libext2fs: of a disk that no guest wrote to, or that disk_is_sound has
+ * accepted. Fails with ERROR_INTERNAL where there is no file system.
+ */
 int disk_state(int fd, struct disk_state *state, struct error *err);
+
+/*
+ * Whether the superblock of a disk that a guest may have written is one of disk_assemble's: the
+ * same block size, no other features, a size from 1 block to size_max bytes, unmounted cleanly,
+ * without errors and orphans. The superblock is hostile: no library sees it.
+ */
+bool disk_is_sound(int fd, uint64_t size_max);
 
 /* The size alone. */
 int disk_size(int fd, uint64_t *size, struct error *err);
@@ -96,7 +105,9 @@ struct disk_sockets {
  * run. Both are taken as hostile. Only inode-table blocks and directories that the overlay holds
  * are read. New regular files get a source that reads the pair of files; base and overlay are
  * duplicated and stay readable as long as the tree lives. atime and ctime are no change.
- * Fails with ERROR_GUEST where the file system is damaged: what, which inode, which path.
+ * Fails with ERROR_GUEST where the file system is damaged: what, which inode, which path; with
+ * ERROR_LIMIT where names and attributes take more memory than tree_check allows, or values with an
+ * inode of their own more than 256 MiB together.
  */
 int disk_reread(struct tree *tree, int base, int overlay, struct error *err);
 

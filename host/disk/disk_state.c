@@ -8,7 +8,7 @@
 #include "disk/library_error.h"
 
 /* Raised whenever disk_assemble makes other bytes of the same tree than before. */
-#define DISK_FORMAT 2u
+#define DISK_FORMAT 3u
 
 uint64_t disk_format(void)
 {
@@ -31,8 +31,6 @@ int disk_state(int fd, struct disk_state *state, struct error *err)
 	*state = (struct disk_state){
 		.size = ext2fs_blocks_count(fs->super) * fs->blocksize,
 		.inodes = super->s_inodes_count,
-		.is_clean = super->s_state == EXT2_VALID_FS && super->s_last_orphan == 0 &&
-			    super->s_error_count == 0,
 	};
 	ext2fs_free(fs);
 	return 0;

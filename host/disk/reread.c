@@ -142,6 +142,9 @@ static int resolve(struct reread *r, uint32_t ino, struct inode **out, struct er
 		int code = interrupt_check(err);
 		if (code == 0)
 			code = reread_inode(r, ino, &r->resolved[ino], err);
+		/* Many inodes may share one block of attributes, and each gets a copy. */
+		if (code == 0)
+			code = tree_check(r->tree, err);
 		if (code < 0)
 			return code;
 		*flags |= REREAD_RESOLVED;

@@ -64,9 +64,10 @@ static int read_value(
 	struct reread_value *value = tree_alloc(r->tree, sizeof(*value) + len);
 	value->len = len;
 	code = read_bytes(r, ino, &raw, value, err);
-	if (code == 0)
-		*out = value;
-	return code;
+	if (code < 0)
+		return error_wrap(err, code, "value inode %u", ino);
+	*out = value;
+	return 0;
 }
 
 int reread_value(struct reread *r, uint32_t ino, size_t len, const struct reread_value **out,

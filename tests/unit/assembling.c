@@ -26,7 +26,8 @@ int assemble(struct tree *tree, uint64_t room)
 	assert_int_equal(size, lseek(fd, 0, SEEK_END));
 	assert_int_equal(disk_state(fd, &state, &err), 0);
 	assert_int_equal(state.size, size);
-	assert_true(state.is_clean);
+	assert_true(disk_is_sound(fd, size));
+	assert_false(disk_is_sound(fd, size - 1));
 	ext2_filsys fs = ext4_open(fd);
 	assert_int_equal(state.inodes, fs->super->s_inodes_count);
 	ext2fs_close_free(&fs);

@@ -1,4 +1,5 @@
 /* Trees become ext4 disks that e2fsck finds nothing in and libext2fs reads back as the same. */
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -471,6 +472,41 @@ static void test_interrupted(void **state)
 	assert_int_equal(status, 42 << 8);
 }
 
+/* What a guest may leave of the superblock of a cache's disk. */
+static void test_unsound_disks(void **state)
+{
+	static const struct {
+		uint32_t offset, len, value;
+	} cases[] = {
+		{0x38, 2, 0},          /* magic */
+		{0x18, 4, 6},          /* blocks of 64 KiB */
+		{0x04, 4, 0},          /* no blocks */
+		{0x04, 4, 0xffffffff}, /* more than the limit */
+		{0x150, 4, 0x10000},   /* 2^48 blocks */
+		{0x60, 4, 0x6c2},      /* 64bit */
+		{0x60, 4, 0xffffffff}, /* features that nobody knows */
+		{0x64, 4, 0x26b},      /* bigalloc */
+		{0x3a, 2, 0},          /* not unmounted */
+		{0x3a, 2, 3},          /* with errors */
+		{0xe8, 4, 12},         /* an orphan */
+		{0x194, 4, 1},         /* an error that was counted */
+	};
+	(void)state;
+	cleanup_tree struct tree *tree = tree_new();
+	cleanup_close int fd = assemble(tree, MIB);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint32_t sound;
+		uint32_t value = htole32(cases[i].value);
+		off_t at = 1024 + (off_t)cases[i].offset;
+		assert_true(disk_is_sound(fd, 64 * MIB));
+		assert_int_equal(pread(fd, &sound, cases[i].len, at), cases[i].len);
+		assert_int_equal(pwrite(fd, &value, cases[i].len, at), cases[i].len);
+		if (disk_is_sound(fd, 64 * MIB))
+			fail_msg("case %zu is taken", i);
+		assert_int_equal(pwrite(fd, &sound, cases[i].len, at), cases[i].len);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -491,6 +527,7 @@ int main(void)
 		cmocka_unit_test(test_bad_segments),
 		cmocka_unit_test(test_no_space),
 		cmocka_unit_test(test_interrupted),
+		cmocka_unit_test(test_unsound_disks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

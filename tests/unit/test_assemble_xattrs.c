@@ -20,6 +20,7 @@ static const uint8_t acl_users[] = {2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 
 static const uint8_t acl_plain[] = {2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 4, 0, 5, 0, 255,
 	255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255};
 static const uint8_t acl_unknown_tag[] = {2, 0, 0, 0, 3, 0, 7, 0, 255, 255, 255, 255};
+static const uint8_t acl_bad_bits[] = {2, 0, 0, 0, 1, 0, 8, 0, 255, 255, 255, 255};
 static const uint8_t acl_old_version[] = {1, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255};
 
 struct attribute {
@@ -193,6 +194,8 @@ static void test_what_is_refused(void **state)
 		{{{"system.posix_acl_access", 4, acl_plain}}, {"posix_acl_access", "no POSIX ACL"}},
 		{{{"system.posix_acl_access", 11, acl_plain}}, {"posix_acl_access", "11 bytes"}},
 		{{{"system.posix_acl_access", sizeof(acl_unknown_tag), acl_unknown_tag}},
+			{"posix_acl_access", "no POSIX ACL"}},
+		{{{"system.posix_acl_access", sizeof(acl_bad_bits), acl_bad_bits}},
 			{"posix_acl_access", "no POSIX ACL"}},
 		{{{"system.posix_acl_default", sizeof(acl_old_version), acl_old_version}},
 			{"posix_acl_default", "no POSIX ACL"}},
